@@ -1,0 +1,141 @@
+package wire
+
+import "github.com/google/go-tpm/tpm2"
+
+// A param is one parameter of a command: its name in Part 3 and the reading of its form.
+type param struct {
+	name string
+	read func(*Cursor)
+}
+
+// Limits of sized parameters, in bytes.
+const (
+	maxDigest    = 64   // SHA-512
+	maxSensitive = 256  // user auth and data of a key: far less than this
+	maxRSA       = 512  // RSA 4096
+	maxPrivate   = 2048 // a wrapped RSA 4096 key with its seed
+	maxData      = 66   // TPM2B_DATA holds a TPMT_HA at most
+)
+
+// The parameters of the commands that a profile may let through after a look inside, each under its name in Part 3.
+var (
+	sensitiveCreate = param{"inSensitive", readSensitiveCreate}
+	public          = param{"inPublic", readSizedPublic}
+	dataBuffer      = param{"outsideInfo", sizedAtMost(maxData)}
+	pcrSelections   = param{"creationPCR", readPCRSelections}
+	authValue       = param{"newAuth", sizedAtMost(maxDigest)}
+	privateBlob     = param{"inPrivate", sizedAtMost(maxPrivate)}
+	rsaText         = param{"cipherText", sizedAtMost(maxRSA)}
+	decryptScheme   = param{"inScheme", readRSADecryptScheme}
+	label           = param{"label", sizedAtMost(128)}
+	digest          = param{"digest", sizedAtMost(maxDigest)}
+	signScheme      = param{"inScheme", readSigScheme}
+	hashcheckTicket = param{"validation", readTicket}
+	flushHandle     = param{"flushHandle", uint32s(1)}
+	nonce           = param{"nonceCaller", sizedAtMost(maxNonce)}
+	encryptedSalt   = param{"encryptedSalt", sizedAtMost(maxRSA)}
+	sessionType     = param{"sessionType", func(c *Cursor) { c.Uint8() }}
+	symmetric       = param{"symmetric", readSymDef}
+	authHash        = param{"authHash", func(c *Cursor) { c.Uint16() }}
+	capability      = param{"capability", uint32s(1)}
+	property        = param{"property", uint32s(1)}
+	propertyCount   = param{"propertyCount", uint32s(1)}
+	bytesRequested  = param{"bytesRequested", func(c *Cursor) { c.Uint16() }}
+	publicParms     = param{"parameters", readPublicParms}
+)
+
+func uint32s(n int) func(*Cursor) {
+	return func(c *Cursor) { c.Take(4 * n) }
+}
+
+func sizedAtMost(limit int) func(*Cursor) {
+	return func(c *Cursor) {
+		if len(c.Sized()) > limit {
+			c.Fail()
+		}
+	}
+}
+
+// readSensitiveCreate reads TPM2B_SENSITIVE_CREATE (Part 2, 11.1.16): userAuth and data inside a size that is theirs exactly.
+func readSensitiveCreate(c *Cursor) {
+	inner := NewCursor(c.Sized())
+	inner.Sized()
+	if data := inner.Sized(); !inner.Done() || len(data) > maxSensitive {
+		c.Fail()
+	}
+}
+
+// readSizedPublic reads TPM2B_PUBLIC (Part 2, 12.2.5).
+func readSizedPublic(c *Cursor) {
+	if _, ok := ParsePublic(c.Sized()); !ok {
+		c.Fail()
+	}
+}
+
+// readPCRSelections reads TPML_PCR_SELECTION (Part 2, 10.9.7).
+func readPCRSelections(c *Cursor) {
+	const maxBanks, maxSelect = 16, 4
+	n := c.Uint32()
+	if n > maxBanks {
+		c.Fail()
+	}
+	for ; n > 0 && !c.Failed(); n-- {
+		c.Alg()
+		size := c.Uint8()
+		if c.Take(int(size)); size > maxSelect {
+			c.Fail()
+		}
+	}
+}
+
+// readRSADecryptScheme reads TPMT_RSA_DECRYPT (Part 2, 11.2.4.4).
+func readRSADecryptScheme(c *Cursor) {
+	switch c.Alg() {
+	case tpm2.TPMAlgOAEP:
+		c.Alg()
+	case tpm2.TPMAlgRSAES, tpm2.TPMAlgNull:
+	default:
+		c.Fail()
+	}
+}
+
+// readSigScheme reads TPMT_SIG_SCHEME (Part 2, 11.2.1.5).
+func readSigScheme(c *Cursor) {
+	switch c.Alg() {
+	case tpm2.TPMAlgRSASSA, tpm2.TPMAlgRSAPSS, tpm2.TPMAlgECDSA, tpm2.TPMAlgSM2, tpm2.TPMAlgECSchnorr, tpm2.TPMAlgHMAC:
+		c.Alg()
+	case tpm2.TPMAlgECDAA:
+		c.Take(4)
+	case tpm2.TPMAlgNull:
+	default:
+		c.Fail()
+	}
+}
+
+// readTicket reads TPMT_TK_HASHCHECK (Part 2, 10.7.6).
+func readTicket(c *Cursor) {
+	c.Uint16()
+	c.Uint32()
+	if len(c.Sized()) > maxDigest {
+		c.Fail()
+	}
+}
+
+// readSymDef reads TPMT_SYM_DEF (Part 2, 11.1.6).
+func readSymDef(c *Cursor) {
+	switch c.Alg() {
+	case tpm2.TPMAlgNull:
+	case tpm2.TPMAlgXOR:
+		c.Alg()
+	default:
+		c.Take(4) // key bits and mode
+	}
+}
+
+// readPublicParms reads TPMT_PUBLIC_PARMS (Part 2, 12.2.3.8).
+func readPublicParms(c *Cursor) {
+	p := Public{Type: c.Alg()}
+	if p.readParameters(c); c.Failed() {
+		c.Fail()
+	}
+}
