@@ -1,0 +1,44 @@
+package tpmtest
+
+import (
+	"testing"
+
+	"github.com/google/go-tpm/tpm2"
+)
+
+// SRKHandle is where the storage root key persists, if anywhere (TCG TPM v2.0
+// Provisioning Guidance, 7.8).
+const SRKHandle = tpm2.TPMHandle(0x81000001)
+
+// SRKTemplate returns the storage primary that TSS2 key files name 0x40000001:
+// ECC P-256 as in the provisioning guidance, but with empty coordinates (EK
+// Credential Profile, template H-2). Zeros of full length would be another key.
+func SRKTemplate() tpm2.TPMTPublic {
+	template := tpm2.ECCSRKTemplate
+	template.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{})
+	return template
+}
+
+// PersistSRK makes the storage root key under owner and keeps it at SRKHandle, on
+// a raw chip with an empty owner authorisation.
+func PersistSRK(t testing.TB, tpm Sender) {
+	t.Helper()
+	primary, err := tpm2.CreatePrimary{
+		PrimaryHandle: tpm2.TPMRHOwner,
+		InPublic:      tpm2.New2B(SRKTemplate()),
+	}.Execute(tpm)
+	if err != nil {
+		t.Fatal("persist SRK: ", err)
+	}
+	_, err = tpm2.EvictControl{
+		Auth:             tpm2.TPMRHOwner,
+		ObjectHandle:     tpm2.NamedHandle{Handle: primary.ObjectHandle, Name: primary.Name},
+		PersistentHandle: SRKHandle,
+	}.Execute(tpm)
+	if err != nil {
+		t.Fatal("persist SRK: ", err)
+	}
+	if _, err := (tpm2.FlushContext{FlushHandle: primary.ObjectHandle}).Execute(tpm); err != nil {
+		t.Fatal("persist SRK: ", err)
+	}
+}
