@@ -1,0 +1,104 @@
+# make build    the programs and the PKCS #11 module, in build/
+# make demo     the main job on a simulated TPM; DEVICE=/dev/tpmrm0 for a real one
+# make test     everything that fits into five minutes
+# make check    what takes longer: all consumers, fuzzing, stress
+# make bench    TPM commands and times, beside what they must reach
+# make install  PREFIX=/usr DESTDIR=; every folder below can be set
+# make module-path NEW=example.org/tpmkey
+#
+# build, demo, test, check and bench first look for the Debian packages they need:
+# root installs what is missing, anybody else is told how.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := build
+
+GO ?= go
+export GO
+BUILD ?= build
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 30s
+DEVICE ?=
+
+PREFIX ?= /usr
+DESTDIR ?=
+# Asked of the compiler, because Debian, Fedora and Arch differ.
+multiarch := $(shell gcc -print-multiarch 2>/dev/null)
+bindir ?= $(PREFIX)/bin
+sbindir ?= $(PREFIX)/sbin
+libdir ?= $(PREFIX)/lib$(if $(multiarch),/$(multiarch))
+libexecdir ?= $(PREFIX)/libexec/tpmkey
+moduledir ?= $(libdir)/pkcs11
+p11kitdir ?= $(PREFIX)/share/p11-kit/modules
+# p11-kit looks for a bare name in the distribution's own folder.
+p11kitmodule ?= $(if $(filter /usr,$(PREFIX)),,$(moduledir)/)tpmkey-pkcs11.so
+
+# The same bytes from every checkout.
+GOBUILDFLAGS ?= -trimpath -buildvcs=false -ldflags '-s -w -buildid= -B none'
+
+packages_build := gcc libc6-dev libssl-dev libp11-kit-dev
+packages_demo := $(packages_build) openssh-client openssh-server openssl
+packages_test := $(packages_demo) swtpm tpm2-tools tpm2-openssl opensc gnutls-bin p11-kit shellcheck
+packages_check := $(packages_test)
+packages_bench := $(packages_demo) swtpm
+
+.PHONY: build test check bench demo install clean fmt vet lint fuzz module-path \
+	packages-build packages-demo packages-test packages-check packages-bench programs
+
+packages-build packages-demo packages-test packages-check packages-bench:
+	@scripts/packages.sh $(packages_$(@:packages-%=%))
+
+build: programs $(BUILD)/tpmkey-pkcs11.so
+
+-include pkcs11-module/module.mk
+
+# Go knows better than make what is up to date.
+programs: packages-build
+	CGO_ENABLED=0 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/ ./cmd/tpmkey ./cmd/tpmkeyd ./cmd/tpmkey-pkcs11-helper
+	CGO_ENABLED=1 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/ ./cmd/tpmkey-sim
+
+test: packages-test lint build
+	CI=true scripts/gotest.sh -race -timeout 4m ./...
+
+lint: vet
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted"; exit 1; fi
+	CGO_ENABLED=0 $(GO) build ./...
+	$(GO) run $(STATICCHECK) -tags check ./...
+	shellcheck scripts/*.sh .ci/run
+
+vet:
+	$(GO) vet ./...
+	$(GO) vet -tags check ./...
+
+check: packages-check build
+	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -tags check ./...
+	CI=true scripts/gotest.sh -race -timeout 20m -count=3 -cpu 1,4 ./rm/... ./provider/... ./signer/... ./pkcs11-module/...
+	scripts/fuzz.sh $(FUZZTIME)
+
+fuzz: packages-build
+	scripts/fuzz.sh $(FUZZTIME)
+
+bench: packages-bench build
+	$(GO) run ./bench -build $(BUILD)
+
+demo: packages-demo build
+	$(GO) build -o $(BUILD)/demo/ ./demo ./demo/tlsserver
+	$(BUILD)/demo/demo -build $(BUILD) $(if $(DEVICE),-device $(DEVICE))
+
+install: build
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(moduledir) $(DESTDIR)$(p11kitdir)
+	install -m 755 $(BUILD)/tpmkey $(DESTDIR)$(bindir)/
+	install -m 755 $(BUILD)/tpmkeyd $(DESTDIR)$(sbindir)/
+	install -m 755 $(BUILD)/tpmkey-pkcs11-helper $(DESTDIR)$(libexecdir)/
+	install -m 644 $(BUILD)/tpmkey-pkcs11.so $(DESTDIR)$(moduledir)/
+	printf '%s\n' '# RSA keys in the TPM' 'module: $(p11kitmodule)' 'critical: no' >$(DESTDIR)$(p11kitdir)/tpmkey.module
+
+fmt:
+	gofmt -w .
+
+module-path:
+	@scripts/module-path.sh '$(NEW)'
+
+clean:
+	rm -rf $(BUILD)

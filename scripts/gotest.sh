@@ -1,0 +1,20 @@
+#!/bin/bash
+# gotest.sh ARGUMENT...: go test with counts at the end. A package that passes gets
+# one line, one that fails shows all that it printed. A skipped test is a failure:
+# what make test cannot run here, somebody believes to be tested.
+set -euo pipefail
+
+"${GO:-go}" test -v "$@" 2>&1 | awk '
+	/^ *--- PASS/ { passed++ }
+	/^ *--- FAIL/ { failed++ }
+	/^ *--- SKIP/ { skipped++; printf "%s", before }
+	/^ *--- SKIP/ { print }
+	/^\?|\[no test files\]$|^coverage:/ { next }
+	/^ok / || /^ok\t/ { print; fflush(); lines = ""; packages++; next }
+	/^FAIL/ { printf "%s", lines; print; fflush(); lines = ""; broken++; next }
+	{ lines = lines $0 "\n"; before = $0 "\n" }
+	END {
+		printf "%s", lines
+		printf "%d packages ok, %d tests passed, %d failed, %d skipped\n", packages, passed, failed, skipped
+		exit failed + broken + skipped > 0 || packages == 0
+	}'
