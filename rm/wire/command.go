@@ -150,9 +150,9 @@ func (c *Command) Handle(i int) uint32 {
 	return binary.BigEndian.Uint32(c.Bytes[HeaderSize+4*i:])
 }
 
-// SetHandle overwrites handle i of the handle area in Bytes.
-func (c *Command) SetHandle(i int, handle uint32) {
-	binary.BigEndian.PutUint32(c.Bytes[HeaderSize+4*i:], handle)
+// SetHandle overwrites handle i of the handle area of a command's bytes.
+func SetHandle(command []byte, i int, handle uint32) {
+	binary.BigEndian.PutUint32(command[HeaderSize+4*i:], handle)
 }
 
 // Auths gives the entries of the authorization area.

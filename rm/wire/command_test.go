@@ -87,7 +87,7 @@ func TestParseGivesTheParts(t *testing.T) {
 	if !bytes.Equal(c.Param("inScheme"), []byte{0, 0x14, 0, 0x0b}) || len(c.Param("validation")) != 8 || c.Param("label") != nil {
 		t.Errorf("parameters: %x", c.params)
 	}
-	if c.SetHandle(0, 0x80ffffff); c.Handle(0) != 0x80ffffff {
+	if SetHandle(c.Bytes, 0, 0x80ffffff); c.Handle(0) != 0x80ffffff {
 		t.Error("SetHandle did not set the handle")
 	}
 }

@@ -1,0 +1,132 @@
+package rm
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"tpmkey.example/filter"
+	"tpmkey.example/rm/wire"
+)
+
+// authMemory remembers which password last succeeded for which key, as a keyed hash: the same one cannot fail, and so needs no look
+// at the chip's lockout counter.
+type authMemory struct {
+	key   [32]byte
+	known map[[32]byte][32]byte // key's blob → keyed hash of the password
+}
+
+const maxAuthMemory = 4096 // keys; beyond that all are forgotten, which costs one look each
+
+func newAuthMemory() authMemory {
+	a := authMemory{known: map[[32]byte][32]byte{}}
+	rand.Read(a.key[:])
+	return a
+}
+
+func (a *authMemory) hash(blob [32]byte, password []byte) (sum [32]byte) {
+	mac := hmac.New(sha256.New, a.key[:])
+	mac.Write(blob[:])
+	mac.Write(password)
+	mac.Sum(sum[:0])
+	return sum
+}
+
+func (a *authMemory) knows(blob [32]byte, password []byte) bool {
+	known, ok := a.known[blob]
+	sum := a.hash(blob, password)
+	return ok && hmac.Equal(known[:], sum[:])
+}
+
+func (a *authMemory) learn(blob [32]byte, password []byte, right bool) {
+	if len(a.known) >= maxAuthMemory {
+		clear(a.known)
+	}
+	if delete(a.known, blob); right {
+		a.known[blob] = a.hash(blob, password)
+	}
+}
+
+var mayPass = filter.Decision{Allowed: true}
+
+// checkBudget is the core of U6: an authorization whose failure the chip would count goes through only while enough tries are left that
+// no unprivileged caller can lock the chip. Root needs no budget.
+func (m *Manager) checkBudget(c *wire.Command, s *Space) (filter.Decision, error) {
+	if s.options.UID == 0 {
+		return mayPass, nil
+	}
+	for i := range c.Shape.Auths {
+		if !filter.DARelevant(c, i, s) || m.wasRight(c, i, s) {
+			continue
+		}
+		failed, most, err := m.lockoutCounter()
+		if err != nil {
+			return filter.Decision{}, err
+		}
+		if failed >= budget(most) {
+			return filter.Decision{RC: rcLockoutBudget, Rule: "U6",
+				Why: fmt.Sprintf("%d of %d failed authorizations are counted, and the rest is kept from unprivileged callers", failed, most)}, nil
+		}
+	}
+	return mayPass, nil
+}
+
+// budget is how far failures may have counted before unprivileged callers are stopped: a quarter of what locks the chip, at
+// least 1, and at least two tries less than all.
+func budget(maxAuthFail uint32) uint32 {
+	if maxAuthFail < 2 {
+		return 0
+	}
+	return min(max(1, maxAuthFail/4), maxAuthFail-2)
+}
+
+// lockoutCounter reads TPM_PT_LOCKOUT_COUNTER and TPM_PT_MAX_AUTH_FAIL, which are neighbours, from the chip: others fail too.
+func (m *Manager) lockoutCounter() (failed, most uint32, err error) {
+	values, err := m.properties(tpm2.TPMPTLockoutCounter, 2)
+	if err != nil {
+		return 0, 0, err
+	}
+	failed, ok1 := values[tpm2.TPMPTLockoutCounter]
+	most, ok2 := values[tpm2.TPMPTMaxAuthFail]
+	if !ok1 || !ok2 {
+		return 0, 0, fmt.Errorf("the TPM does not tell its lockout counter")
+	}
+	return failed, most, nil
+}
+
+// wasRight tells whether authorization i is the password that last succeeded for the same key.
+func (m *Manager) wasRight(c *wire.Command, i int, s *Space) bool {
+	blob, ok := s.blobOf(c.Handle(i))
+	return ok && i < len(c.Auths()) && c.Auths()[i].Session == wire.RSPassword && m.trusted.knows(blob, c.Auths()[i].HMAC)
+}
+
+// blobOf identifies the key blob behind a handle. Keys of one Name can have different auth values, so the Name would not do.
+func (s *Space) blobOf(handle uint32) ([32]byte, bool) {
+	if handle == wire.SRK {
+		return sha256.Sum256(s.manager.srk.response), true
+	}
+	if o := s.objects[handle]; o != nil {
+		return o.blob, true
+	}
+	return [32]byte{}, false
+}
+
+// noteOutcome learns from a response which passwords are right, and that the storage root key may have changed. The command has the
+// client's handles.
+func (m *Manager) noteOutcome(c *wire.Command, s *Space, rc tpm2.TPMRC) {
+	if hintsAtChange(rc) {
+		m.srk.known = false
+	}
+	if rc != 0 && !filter.DAFailure(rc) {
+		return
+	}
+	for i := range min(c.Shape.Auths, len(c.Auths())) {
+		a := c.Auths()[i]
+		if blob, ok := s.blobOf(c.Handle(i)); ok && a.Session == wire.RSPassword && filter.DARelevant(c, i, s) {
+			m.trusted.learn(blob, a.HMAC, rc == 0)
+		}
+	}
+}

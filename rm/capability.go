@@ -1,0 +1,177 @@
+package rm
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"tpmkey.example/rm/wire"
+)
+
+// commandIndex and its V bit are what is left of a TPMA_CC when only the command is wanted (Part 2, 8.9).
+const commandIndex uint32 = 0x2000FFFF
+
+// capability answers TPM2_GetCapability with the client's own truth (Part 3, 30.2): its handles, the commands that it may send. It
+// gives nil where the chip's answer is the truth, or near enough to be mended.
+func (s *Space) capability(c *wire.Command) ([]byte, error) {
+	request := wire.NewCursor(c.Bytes[wire.HeaderSize:])
+	kind, property, count := tpm2.TPMCap(request.Uint32()), request.Uint32(), int(request.Uint32())
+	switch {
+	case len(c.Auths()) > 0:
+		return nil, nil
+	case kind == tpm2.TPMCapHandles:
+		return capabilityPage(kind, s.handlesFrom(property), count), nil
+	case kind == tpm2.TPMCapCommands:
+		commands, err := s.commandsFrom(property)
+		return capabilityPage(kind, commands, count), err
+	case kind == tpm2.TPMCapTPMProperties:
+		return s.propertiesAsSeen(c)
+	}
+	return nil, nil
+}
+
+// capabilityPage is a response with the first count values of a list (TPML_HANDLE, TPML_CCA), and whether there are more.
+func capabilityPage(kind tpm2.TPMCap, values []uint32, count int) []byte {
+	page := values[:min(count, len(values), maxCapabilities)]
+	more := uint8(0)
+	if len(page) < len(values) {
+		more = 1
+	}
+	m := wire.NewMessage(tpm2.TPMSTNoSessions, 0).Uint8(more).Uint32(uint32(kind)).Uint32(uint32(len(page)))
+	for _, v := range page {
+		m.Uint32(v)
+	}
+	return m.Bytes()
+}
+
+const maxCapabilities = 254 // MAX_CAP_HANDLES with a buffer of 1024 bytes (Part 2, Annex)
+
+// handlesFrom lists the handles of property's type from property on. The kinds 0x02 and 0x03 mean loaded and saved sessions; which of its
+// sessions the chip has loaded is nothing that a client can tell, so all of them are.
+func (s *Space) handlesFrom(property uint32) []uint32 {
+	var handles []uint32
+	switch wire.HandleType(property) {
+	case tpm2.TPMHTTransient:
+		for h := range s.objects {
+			handles = append(handles, h)
+		}
+	case tpm2.TPMHTHMACSession:
+		for h := range s.sessions {
+			handles = append(handles, h)
+		}
+	case tpm2.TPMHTPersistent:
+		if _, present := s.Object(wire.SRK); present {
+			handles = append(handles, wire.SRK)
+		}
+	case tpm2.TPMHTPermanent:
+		handles = append(handles, uint32(tpm2.TPMRHOwner), uint32(tpm2.TPMRHNull), wire.RSPassword)
+	}
+	handles = slices.DeleteFunc(handles, func(h uint32) bool { return h < property })
+	slices.Sort(handles)
+	return handles
+}
+
+// commandsFrom lists the TPMA_CC of the commands that the chip has and the filter lets through.
+func (s *Space) commandsFrom(property uint32) ([]uint32, error) {
+	if err := s.manager.readCommands(); err != nil {
+		return nil, err
+	}
+	var commands []uint32
+	for _, attributes := range s.manager.commands {
+		code := attributes & commandIndex
+		if code >= property && s.options.Filter.Allows(tpm2.TPMCC(code)) {
+			commands = append(commands, attributes)
+		}
+	}
+	return commands, nil
+}
+
+// readCommands reads all TPMA_CC of the chip, once.
+func (m *Manager) readCommands() error {
+	if m.commands != nil {
+		return nil
+	}
+	var all []uint32
+	for next, more := uint32(0), true; more; {
+		list, moreData, err := m.getCapability(tpm2.TPMCapCommands, next, maxCapabilities)
+		if err != nil {
+			return err
+		}
+		values := wire.NewCursor(list)
+		for n := values.Uint32(); n > 0 && !values.Failed(); n-- {
+			all = append(all, values.Uint32())
+		}
+		if more = moreData && len(all) > 0; more {
+			after := all[len(all)-1]&commandIndex + 1
+			if after <= next {
+				return m.fail(fmt.Errorf("the TPM lists its commands in a circle"))
+			}
+			next = after
+		}
+	}
+	m.commands = all
+	return nil
+}
+
+// properties reads count neighbouring TPM_PT values.
+func (m *Manager) properties(first tpm2.TPMPT, count uint32) (map[tpm2.TPMPT]uint32, error) {
+	list, _, err := m.getCapability(tpm2.TPMCapTPMProperties, uint32(first), count)
+	if err != nil {
+		return nil, err
+	}
+	found := map[tpm2.TPMPT]uint32{}
+	values := wire.NewCursor(list)
+	for n := values.Uint32(); n > 0 && !values.Failed(); n-- {
+		property := tpm2.TPMPT(values.Uint32())
+		found[property] = values.Uint32()
+	}
+	return found, nil
+}
+
+// getCapability asks the chip and gives the list that follows the kind of capability, and whether there is more of it.
+func (m *Manager) getCapability(kind tpm2.TPMCap, property, count uint32) (list []byte, more bool, err error) {
+	command := wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCGetCapability)).
+		Uint32(uint32(kind)).Uint32(property).Uint32(count).Bytes()
+	response, rc, err := m.exchange(command)
+	if err != nil {
+		return nil, false, err
+	}
+	c := wire.NewCursor(response[wire.HeaderSize:])
+	more = c.Uint8() != 0
+	if rc != 0 || tpm2.TPMCap(c.Uint32()) != kind {
+		return nil, false, fmt.Errorf("TPM2_GetCapability: %w", rc)
+	}
+	return c.Rest(), more, nil
+}
+
+// What the chip says of itself and a client must not take for its own, by property.
+func (s *Space) ownProperties() map[tpm2.TPMPT]uint32 {
+	return map[tpm2.TPMPT]uint32{
+		tpm2.TPMPTContextGapMax:     0xFFFFFFFF, // the gap is the manager's business
+		tpm2.TPMPTHRTransientAvail:  uint32(maxObjects - len(s.objects)),
+		tpm2.TPMPTHRLoadedAvail:     uint32(maxSessions - len(s.sessions)),
+		tpm2.TPMPTHRActiveAvail:     uint32(maxSessions - len(s.sessions)),
+		tpm2.TPMPTHRLoaded:          uint32(len(s.sessions)),
+		tpm2.TPMPTHRActive:          uint32(len(s.sessions)),
+		tpm2.TPMPTHRPersistentAvail: 0, // EvictControl is not for clients
+	}
+}
+
+// propertiesAsSeen passes TPM_CAP_TPM_PROPERTIES on with the client's own values in it.
+func (s *Space) propertiesAsSeen(c *wire.Command) ([]byte, error) {
+	response, rc, err := s.manager.exchange(c.Bytes)
+	if err != nil || rc != 0 {
+		return response, err
+	}
+	const first = wire.HeaderSize + 1 + 4 + 4 // moreData, capability, count
+	own := s.ownProperties()
+	for at := first; at+8 <= len(response); at += 8 {
+		property := tpm2.TPMPT(binary.BigEndian.Uint32(response[at:]))
+		if value, ok := own[property]; ok {
+			binary.BigEndian.PutUint32(response[at+4:], value)
+		}
+	}
+	return response, nil
+}

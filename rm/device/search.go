@@ -1,0 +1,88 @@
+package device
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// order is where a TPM is looked for when nobody named one. An emulator is not among them: it is never chosen by itself.
+var order = []string{"/dev/tpms", DefaultBroker, "/dev/tpmrm0", "/dev/tpm0"}
+
+// search opens the first device that can be opened. A device that the environment names is the only one that is tried.
+func search() (*Device, error) {
+	if named := environment("TPMKEY_DEVICE"); named != "" {
+		d, err := Open(named)
+		if err != nil {
+			return nil, &NotFoundError{Tried: []error{err}, Named: true}
+		}
+		return d, nil
+	}
+	notFound := &NotFoundError{}
+	for _, spec := range order {
+		d, err := Open(spec)
+		if err == nil {
+			return d, nil
+		}
+		notFound.Tried = append(notFound.Tried, err)
+	}
+	return nil, notFound
+}
+
+// environment reads a variable, except in a process whose privileges were raised: its environment is somebody else's word.
+func environment(name string) string {
+	if atSecure() {
+		return ""
+	}
+	return os.Getenv(name)
+}
+
+func atSecure() bool {
+	const tag = 23 // AT_SECURE (getauxval(3))
+	auxv, err := unix.Auxv()
+	if err != nil {
+		return os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid()
+	}
+	for _, entry := range auxv {
+		if entry[0] == tag {
+			return entry[1] != 0
+		}
+	}
+	return false
+}
+
+// A NotFoundError says that no TPM could be opened: what was tried, and why each failed.
+type NotFoundError struct {
+	Tried []error
+	Named bool // TPMKEY_DEVICE named the one that was tried
+}
+
+func (e *NotFoundError) Error() string {
+	text := "no TPM can be used here"
+	if e.Named {
+		text = "the device that TPMKEY_DEVICE names cannot be used"
+	}
+	for i, err := range e.Tried {
+		if i == 0 {
+			text += ": " + err.Error()
+		} else {
+			text += "; " + err.Error()
+		}
+	}
+	return text + e.advice()
+}
+
+// advice is the way out that fits: nobody can use what is not there, and nobody should get the whole TPM who only wants keys.
+func (e *NotFoundError) advice() string {
+	switch {
+	case e.Named:
+		return ""
+	case errors.Is(e, unix.EACCES):
+		return "; ask the administrator to install and start tpmkeyd, which any user may use"
+	}
+	return "; see whether the firmware has a TPM switched on, and name another device in TPMKEY_DEVICE"
+}
+
+// Unwrap gives all the errors.
+func (e *NotFoundError) Unwrap() []error { return e.Tried }

@@ -1,0 +1,148 @@
+package rm
+
+import (
+	"slices"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"tpmkey.example/filter"
+	"tpmkey.example/rm/wire"
+)
+
+// An object is a key that the manager has loaded for its clients. It is on the chip (phandle), or saved (context), or both: a saved
+// context stays good, so evicting again what was saved before is a single flush. With neither it is lost.
+//
+//	loaded ──evict──► saved ──bring──► loaded and saved ──evict──► saved
+type object struct {
+	info    filter.Object
+	blob    [32]byte // SHA-256 of what it was loaded from: whose auth value was right (U6)
+	phandle uint32   // 0 while not on the chip
+	context []byte   // nil while never saved
+	used    uint64   // by Manager.clock
+	holders int      // virtual handles that stand for it, and the cache of primaries
+}
+
+// holding is what a command names, and what therefore must stay on the chip until it was sent.
+type holding struct {
+	objects  []*object
+	sessions []*session
+}
+
+// bring puts an object on the chip. It reports false for one that is lost.
+func (m *Manager) bring(o *object, keep holding) (bool, error) {
+	m.clock++
+	o.used = m.clock
+	if o.phandle != 0 || o.context == nil {
+		return o.phandle != 0, nil
+	}
+	if err := m.leaveRoom(1, keep); err != nil {
+		return false, err
+	}
+	handle, rc, err := m.load(o.context, keep)
+	if err != nil || rc != 0 {
+		return false, err
+	}
+	m.put(o, handle)
+	return true, nil
+}
+
+// put notes that an object is on the chip.
+func (m *Manager) put(o *object, phandle uint32) {
+	o.phandle = phandle
+	m.clock++
+	o.used = m.clock
+	m.objects = append(m.objects, o)
+}
+
+// takeOff flushes an object from the chip, if it is there.
+func (m *Manager) takeOff(o *object) {
+	if i := slices.Index(m.objects, o); i >= 0 {
+		m.objects = slices.Delete(m.objects, i, i+1)
+		handle := o.phandle
+		o.phandle = 0
+		m.flush(handle)
+	}
+}
+
+// evictOne saves and flushes the object that was used longest ago. It reports false when all that are loaded must stay.
+func (m *Manager) evictOne(keep holding) (bool, error) {
+	var oldest *object
+	for _, o := range m.objects {
+		if !slices.Contains(keep.objects, o) && (oldest == nil || o.used < oldest.used) {
+			oldest = o
+		}
+	}
+	if oldest == nil {
+		return false, nil
+	}
+	return true, m.evict(oldest)
+}
+
+// evict saves an object, unless it was saved before, and flushes it. One that the chip refuses to save is lost.
+func (m *Manager) evict(o *object) error {
+	if o.context == nil {
+		context, err := m.save(o.phandle)
+		if err != nil {
+			return err
+		}
+		o.context = context
+	}
+	m.takeOff(o)
+	return nil
+}
+
+// Slots of a chip that is shared with others. Every PC Client TPM has at least three (PTP 1.05, 4.4); one is left to the others.
+const sharedSlots = 3 - 1
+
+// leaveRoom evicts until need more objects fit beside the others of a shared chip. Where the chip is ours, or the kernel's manager
+// stands below, slots run out only when the chip says so.
+func (m *Manager) leaveRoom(need int, keep holding) error {
+	for m.config.Sharing == Shared && len(m.objects)+need > sharedSlots {
+		if evicted, err := m.evictOne(keep); err != nil || !evicted {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaveRoomFor makes room for what a command takes besides what it names.
+func (m *Manager) leaveRoomFor(c *wire.Command, keep holding) error {
+	if c.Code == tpm2.TPMCCStartAuthSession {
+		return m.leaveSessionRoom(keep)
+	}
+	return m.leaveRoom(hiddenSlots(c), keep)
+}
+
+// hiddenSlots counts the slots that a command takes besides those of its transient handles: one for each persistent object that
+// it names, one for what it makes, and TPM2_Create needs one to work in.
+func hiddenSlots(c *wire.Command) int {
+	n := 0
+	for i := range c.Shape.Handles {
+		if wire.IsPersistent(c.Handle(i)) {
+			n++
+		}
+	}
+	if c.Code == tpm2.TPMCCCreate || c.Shape.HandleOut() {
+		n++
+	}
+	return n
+}
+
+// giveBack leaves a shared chip to the others after a pause: everything is saved and flushed, the device closed.
+func (m *Manager) giveBack() {
+	if !m.turns.take(0, m.closed, nil) {
+		return
+	}
+	defer m.turns.give()
+	for len(m.objects) > 0 {
+		if m.evict(m.objects[0]) != nil {
+			return
+		}
+	}
+	for _, s := range m.loadedSessions() {
+		if m.saveSession(s) != nil {
+			return
+		}
+	}
+	m.closeChip()
+}

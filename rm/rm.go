@@ -1,0 +1,167 @@
+// Package rm shares one TPM among any number of clients. Each gets a Space with handles of its own and a filter in front of it; the
+// Manager loads what a command names, and saves something else only when the chip's few slots run short.
+//
+// One caller at a time has the turn, and owns all that a Manager and its Spaces know while it lasts. A command is prepared
+// (what it names is loaded, virtual handles become the chip's), sent, and committed (back again, counted).
+package rm
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"tpmkey.example/filter"
+)
+
+// A Chip is a TPM below the manager: one whole command in, one whole response out. Close unblocks a Send.
+type Chip interface {
+	Send(command []byte) ([]byte, error)
+	Close() error
+}
+
+// Sharing says who else uses the chip at the same time.
+type Sharing uint8
+
+// How a chip is shared. The zero value is the careful one.
+const (
+	Shared  Sharing = iota // with the kernel and others: leave them a slot, give everything back when idle
+	Alone                  // with nobody: an emulator, or an administrator's word
+	Stacked                // above the kernel's own manager, which pays for every object that is held
+)
+
+// ErrClosed is what a Space says after it, or its Manager, was closed.
+var ErrClosed = errors.New("the connection to the TPM is closed")
+
+// What a manager answers with by itself: TSS2_RESMGR_TPM_RC_LAYER and the code of Part 2 that fits.
+const (
+	rcLayer         tpm2.TPMRC = 0x000B0000
+	rcObjectQuota              = rcLayer | tpm2.TPMRCObjectMemory
+	rcSessionQuota             = rcLayer | tpm2.TPMRCSessionMemory
+	rcLockoutBudget            = rcLayer | tpm2.TPMRCLockout
+	rcReferenceH0              = tpm2.TPMRCReferenceH0 // a handle names what is not loaded: not the caller's, or lost
+	rcReferenceS0              = tpm2.TPMRCReferenceS0
+)
+
+const (
+	idleBeforeReturn = 50 * time.Millisecond // then a chip that others use is given back
+	closeAfter       = 5 * time.Second       // then a command without an answer is cut off by Close
+)
+
+// A Config is what a Manager needs to know of its chip.
+type Config struct {
+	Open    func() (Chip, error) // called at the first command, and again after the chip was given back or failed
+	Sharing Sharing
+}
+
+// A Manager owns one chip.
+type Manager struct {
+	config Config
+	turns  turns
+	closed chan struct{}
+	once   sync.Once
+
+	chipMu sync.Mutex // for cutOff, which does not have the turn
+
+	// Owned by whoever has the turn.
+	chip      Chip // nil while it is given back
+	objects   []*object
+	sessions  []*session
+	orphans   []uint32 // handles that a failed connection left on a chip that is ours alone
+	clock     uint64   // counts uses, for "least recently"
+	primaries map[string]*primary
+	srk       srk
+	commands  []uint32 // TPMA_CC of what the chip has; nil: not read yet
+	trusted   authMemory
+	idle      *time.Timer
+}
+
+// New makes the manager of one chip. It touches nothing before the first command.
+func New(config Config) *Manager {
+	m := &Manager{config: config, closed: make(chan struct{}), primaries: map[string]*primary{}, trusted: newAuthMemory()}
+	m.idle = time.AfterFunc(time.Hour, m.giveBack)
+	m.idle.Stop()
+	return m
+}
+
+// Options are what a Space is opened with.
+type Options struct {
+	UID    uint32                            // the principal: whose turn it is, and whether the lockout budget holds (not for root)
+	Filter *filter.Filter                    // nil: filter.Default()
+	Denied func(filter.Decision, tpm2.TPMCC) // told of every command that was refused; nil: nobody is
+}
+
+// Open gives a client its space.
+func (m *Manager) Open(o Options) (*Space, error) {
+	if m.isClosed() {
+		return nil, ErrClosed
+	}
+	if o.Filter == nil {
+		o.Filter = filter.Default()
+	}
+	return &Space{manager: m, options: o, closed: make(chan struct{}), objects: map[uint32]*object{}, sessions: map[uint32]*session{}, next: firstHandle}, nil
+}
+
+// Close gives the chip back with nothing of ours on it. Clients that wait for their turn return at once; a command that
+// the chip does not answer is cut off after five seconds.
+func (m *Manager) Close() error {
+	var err error
+	m.once.Do(func() {
+		close(m.closed)
+		m.idle.Stop()
+		cut := time.AfterFunc(closeAfter, m.cutOff)
+		defer cut.Stop()
+		m.turns.take(0, nil, nil)
+		defer m.turns.give()
+		m.idle.Stop()
+		err = m.release()
+	})
+	return err
+}
+
+func (m *Manager) isClosed() bool {
+	select {
+	case <-m.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// cutOff unblocks a Send that has no end.
+func (m *Manager) cutOff() {
+	m.chipMu.Lock()
+	defer m.chipMu.Unlock()
+	if m.chip != nil {
+		m.chip.Close()
+	}
+}
+
+func (m *Manager) setChip(chip Chip) {
+	m.chipMu.Lock()
+	defer m.chipMu.Unlock()
+	m.chip = chip
+}
+
+// release flushes what is left on the chip and closes it.
+func (m *Manager) release() error {
+	for _, o := range m.objects {
+		m.flush(o.phandle)
+	}
+	for _, s := range slices.Clone(m.sessions) {
+		m.endSession(s)
+	}
+	m.objects = nil
+	return m.closeChip()
+}
+
+func (m *Manager) closeChip() error {
+	chip := m.chip
+	if chip == nil {
+		return nil
+	}
+	m.setChip(nil)
+	return chip.Close()
+}
