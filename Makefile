@@ -13,6 +13,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
+# The packages come first, whatever -j says.
+.NOTPARALLEL:
 
 GO ?= go
 export GO
