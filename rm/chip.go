@@ -114,7 +114,10 @@ func isFull(rc tpm2.TPMRC) bool {
 // makeRoom saves one thing of the kind that rc complains about, and tells whether there was one.
 func (m *Manager) makeRoom(rc tpm2.TPMRC, keep holding) (bool, error) {
 	switch rc {
-	case tpm2.TPMRCObjectMemory, tpm2.TPMRCObjectHandles, tpm2.TPMRCMemory:
+	case tpm2.TPMRCObjectMemory:
+		m.learnSlots(keep)
+		return m.evictOne(keep)
+	case tpm2.TPMRCObjectHandles, tpm2.TPMRCMemory:
 		return m.evictOne(keep)
 	case tpm2.TPMRCSessionMemory:
 		return m.saveOneSession(keep)

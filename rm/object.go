@@ -1,6 +1,7 @@
 package rm
 
 import (
+	"math"
 	"slices"
 
 	"github.com/google/go-tpm/tpm2"
@@ -26,6 +27,7 @@ type object struct {
 type holding struct {
 	objects  []*object
 	sessions []*session
+	slots    int // that the command takes besides
 }
 
 // bring puts an object on the chip. It reports false for one that is lost.
@@ -35,7 +37,8 @@ func (m *Manager) bring(o *object, keep holding) (bool, error) {
 	if o.phandle != 0 || o.context == nil {
 		return o.phandle != 0, nil
 	}
-	if err := m.leaveRoom(1, keep); err != nil {
+	keep.slots = 1
+	if err := m.leaveRoom(keep); err != nil {
 		return false, err
 	}
 	handle, rc, err := m.load(o.context, keep)
@@ -94,10 +97,21 @@ func (m *Manager) evict(o *object) error {
 // Slots of a chip that is shared with others. Every PC Client TPM has at least three (PTP 1.05, 4.4); one is left to the others.
 const sharedSlots = 3 - 1
 
-// leaveRoom evicts until need more objects fit beside the others of a shared chip. Where the chip is ours, or the kernel's manager
-// stands below, slots run out only when the chip says so.
-func (m *Manager) leaveRoom(need int, keep holding) error {
-	for m.config.Sharing == Shared && len(m.objects)+need > sharedSlots {
+// limit is how many of the chip's slots may be ours. On a chip that is ours alone it is not known before the chip was full once, and
+// above the kernel's manager the chip itself tells.
+func (m *Manager) limit() int {
+	switch {
+	case m.config.Sharing == Shared:
+		return sharedSlots
+	case m.slots > 0:
+		return m.slots
+	}
+	return math.MaxInt
+}
+
+// leaveRoom evicts until what a command takes fits beside what is there.
+func (m *Manager) leaveRoom(keep holding) error {
+	for len(m.objects)+keep.slots > m.limit() {
 		if evicted, err := m.evictOne(keep); err != nil || !evicted {
 			return err
 		}
@@ -105,12 +119,9 @@ func (m *Manager) leaveRoom(need int, keep holding) error {
 	return nil
 }
 
-// leaveRoomFor makes room for what a command takes besides what it names.
-func (m *Manager) leaveRoomFor(c *wire.Command, keep holding) error {
-	if c.Code == tpm2.TPMCCStartAuthSession {
-		return m.leaveSessionRoom(keep)
-	}
-	return m.leaveRoom(hiddenSlots(c), keep)
+// learnSlots remembers how many slots the chip has, now that it refused a command for want of one.
+func (m *Manager) learnSlots(keep holding) {
+	m.slots = len(m.objects) + keep.slots - 1
 }
 
 // hiddenSlots counts the slots that a command takes besides those of its transient handles: one for each persistent object that
@@ -122,7 +133,7 @@ func hiddenSlots(c *wire.Command) int {
 			n++
 		}
 	}
-	if c.Code == tpm2.TPMCCCreate || c.Shape.HandleOut() {
+	if c.Code == tpm2.TPMCCCreate || c.Shape.HandleOut() && c.Code != tpm2.TPMCCStartAuthSession {
 		n++
 	}
 	return n

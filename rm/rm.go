@@ -70,6 +70,7 @@ type Manager struct {
 	objects   []*object
 	sessions  []*session
 	orphans   []uint32 // handles that a failed connection left on a chip that is ours alone
+	slots     int      // of the chip, once it was full; 0: not known
 	clock     uint64   // counts uses, for "least recently"
 	primaries map[string]*primary
 	srk       srk

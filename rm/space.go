@@ -177,10 +177,15 @@ func (s *Space) prepare(c *wire.Command, keep holding) ([]byte, tpm2.TPMRC, erro
 			return nil, rcReferenceS0 + tpm2.TPMRC(i), err
 		}
 	}
-	return physical, 0, s.manager.leaveRoomFor(c, keep)
+	if c.Code == tpm2.TPMCCStartAuthSession {
+		return physical, 0, s.manager.leaveSessionRoom(keep)
+	}
+	return physical, 0, s.manager.leaveRoom(keep)
 }
 
-func (s *Space) named(c *wire.Command) (keep holding) {
+// named is what a command names, and how many slots it takes besides.
+func (s *Space) named(c *wire.Command) holding {
+	keep := holding{slots: hiddenSlots(c)}
 	for i := range c.Shape.Handles {
 		if o := s.objects[c.Handle(i)]; o != nil {
 			keep.objects = append(keep.objects, o)

@@ -28,11 +28,12 @@ func (m *Manager) storageRootKey() (filter.Object, bool, error) {
 	if m.srk.known {
 		return m.srk.object, m.srk.present, nil
 	}
-	if err := m.leaveRoom(1, holding{}); err != nil {
+	keep := holding{slots: 1} // a persistent object is loaded to be read
+	if err := m.leaveRoom(keep); err != nil {
 		return filter.Object{}, false, err
 	}
 	command := wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCReadPublic)).Uint32(wire.SRK).Bytes()
-	response, rc, err := m.sendMakingRoom(command, holding{})
+	response, rc, err := m.sendMakingRoom(command, keep)
 	if err != nil {
 		return filter.Object{}, false, err
 	}
