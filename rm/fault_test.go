@@ -3,6 +3,7 @@ package rm_test
 import (
 	"bytes"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -69,9 +70,12 @@ func TestFaults(t *testing.T) {
 }
 
 // stuck is a chip that never answers until it is closed.
-type stuck struct{ asked, closed chan struct{} }
+type stuck struct {
+	asked, closed chan struct{}
+	once          sync.Once
+}
 
-func (s stuck) Send([]byte) ([]byte, error) {
+func (s *stuck) Send([]byte) ([]byte, error) {
 	select {
 	case s.asked <- struct{}{}:
 	default:
@@ -80,13 +84,13 @@ func (s stuck) Send([]byte) ([]byte, error) {
 	return nil, errUnplugged
 }
 
-func (s stuck) Close() error { close(s.closed); return nil }
+func (s *stuck) Close() error { s.once.Do(func() { close(s.closed) }); return nil }
 
 var getRandom = []byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x7b, 0, 8}
 
 // Closing a manager over a chip that hangs: clients in the queue return at once, the one whose command hangs after a few seconds.
 func TestCloseUnblocksEveryone(t *testing.T) {
-	below := stuck{make(chan struct{}, 1), make(chan struct{})}
+	below := &stuck{asked: make(chan struct{}, 1), closed: make(chan struct{})}
 	m := rm.New(rm.Config{Sharing: rm.Alone, Open: func() (rm.Chip, error) { return below, nil }})
 	results := make(chan error)
 	for i := range 4 {

@@ -16,7 +16,8 @@ import (
 	"tpmkey.example/filter"
 )
 
-// A Chip is a TPM below the manager: one whole command in, one whole response out. Close unblocks a Send.
+// A Chip is a TPM below the manager: one whole command in, one whole response out. Close unblocks a Send and may be
+// called twice.
 type Chip interface {
 	Send(command []byte) ([]byte, error)
 	Close() error
