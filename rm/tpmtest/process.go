@@ -3,6 +3,7 @@ package tpmtest
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -18,8 +19,10 @@ type process struct {
 	ended   chan struct{} // closed when the child was waited for
 }
 
-// start runs the command until the test ends.
-func start(t testing.TB, command *exec.Cmd) *process {
+// Start runs a program until the test ends, and until the test binary ends should
+// that be killed. It returns once ready returns nil, and fails the test with what
+// the program said on standard error when it ends before.
+func Start(t testing.TB, command *exec.Cmd, ready func() error) {
 	t.Helper()
 	p := &process{command: command, ended: make(chan struct{})}
 	command.Stderr = &p.stderr
@@ -30,7 +33,19 @@ func start(t testing.TB, command *exec.Cmd) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.stop)
-	return p
+	p.await(t, ready)
+}
+
+// Listens is for Start: the program is ready when it takes connections to the
+// Unix socket.
+func Listens(path string) (ready func() error) {
+	return func() error {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
 }
 
 // run starts the child and waits for it, all on one thread: the kernel sends the

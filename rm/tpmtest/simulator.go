@@ -3,7 +3,6 @@ package tpmtest
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,14 +19,7 @@ func Simulator(t testing.TB) string {
 		Missing(t, err.Error())
 	}
 	path := filepath.Join(shortDir(t), "data.sock")
-	p := start(t, exec.Command(program, "-listen", path))
-	p.await(t, func() error {
-		conn, err := net.Dial("unix", path)
-		if err != nil {
-			return err
-		}
-		return conn.Close()
-	})
+	Start(t, exec.Command(program, "-listen", path), Listens(path))
 	return "unix:" + path
 }
 

@@ -27,14 +27,14 @@ func SWTPM(t testing.TB) string {
 	Need(t, "swtpm")
 	dir := shortDir(t)
 	data := filepath.Join(dir, "data.sock")
-	p := start(t, exec.Command("swtpm", "socket", "--tpm2",
+	program := exec.Command("swtpm", "socket", "--tpm2",
 		"--tpmstate", "dir="+dir,
 		"--server", "type=unixio,path="+data,
 		"--ctrl", "type=unixio,path="+control(data),
-		"--flags", "not-need-init,startup-clear"))
+		"--flags", "not-need-init,startup-clear")
 	// The control channel answers once everything else is in place; a trial
 	// connection to the data socket would be a client.
-	p.await(t, func() error { return command(control(data), cmdGetCapability) })
+	Start(t, program, func() error { return command(control(data), cmdGetCapability) })
 	return "unix:" + data
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -81,6 +82,14 @@ func TestEmulatorLeavesNothing(t *testing.T) {
 		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is still there (%v)", dir, err)
 		}
+	}
+}
+
+func TestStartOfWhatEnds(t *testing.T) {
+	command := exec.Command("sh", "-c", "echo no chip here >&2; exit 1")
+	got := try(t, func(t testing.TB) { Start(t, command, Listens("/nowhere")) })
+	if !strings.Contains(got, "no chip here") {
+		t.Errorf("failure %q", got)
 	}
 }
 
