@@ -66,12 +66,12 @@ test: packages-test lint build
 lint: vet
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted"; exit 1; fi
 	CGO_ENABLED=0 $(GO) build ./...
-	$(GO) run $(STATICCHECK) -tags check ./...
+	$(GO) run $(STATICCHECK) -tags check,bench ./...
 	shellcheck scripts/*.sh .ci/run
 
 vet:
 	$(GO) vet ./...
-	$(GO) vet -tags check ./...
+	$(GO) vet -tags check,bench ./...
 
 check: packages-check build
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -tags check ./...
@@ -82,7 +82,7 @@ fuzz: packages-build
 	scripts/fuzz.sh $(FUZZTIME)
 
 bench: packages-bench build
-	$(GO) run ./bench -build $(BUILD)
+	CI=true $(GO) test -count=1 -tags bench ./bench
 
 demo: packages-demo build
 	$(GO) build -o $(BUILD)/demo/ ./demo ./demo/tlsserver
