@@ -249,6 +249,7 @@ var checkRows = []struct {
 	{RCDenied, "session with a short nonce", startSession(nullHandle, nullHandle, sized(make([]byte, 15)), hmacNull)},
 
 	{yes, "capability: commands", command(tpm2.TPMCCGetCapability, nil, nil, uint32s(2, 0, 100))},
+	{RCDenied, "capability with a session", command(tpm2.TPMCCGetCapability, nil, []auth{{0x02000001, 1}}, uint32s(2, 0, 100))},
 	{RCDenied, "capability: PCRs", command(tpm2.TPMCCGetCapability, nil, nil, uint32s(5, 0, 100))},
 	{RCDenied, "capability: vendor", command(tpm2.TPMCCGetCapability, nil, nil, uint32s(0x100, 0, 100))},
 	{yes, "random", command(tpm2.TPMCCGetRandom, nil, nil, []byte{0, 64})},

@@ -76,6 +76,7 @@ var (
 	smallOutsideInfo = param("outsideInfo <= 64", "outsideInfo is too long", func(c *wire.Command) bool {
 		return len(c.Param("outsideInfo")) <= 2+64
 	})
+	noSessions  = param("no sessions", "a session on this command serves only audit", func(c *wire.Command) bool { return len(c.Auths()) == 0 })
 	smallRandom = param("bytesRequested <= 64", "at most 64 random bytes in one command", func(c *wire.Command) bool {
 		b := c.Param("bytesRequested")
 		return b[0] == 0 && b[1] <= 64

@@ -45,7 +45,7 @@ var rsaRows = []row{
 	{tpm2.TPMCCReadPublic, Allow, []handleRule{readable}, nil, "read public keys"},
 	{tpm2.TPMCCRSAEncrypt, Allow, []handleRule{decryptKey}, []condition{decryptScheme, oaepLabel}, "a public operation with one's own key"},
 	{tpm2.TPMCCStartAuthSession, Allow, []handleRule{parentOrNull, null}, []condition{hmacSession, sessionCipher, strongHash, nonceSize}, "sessions that keep PINs off the bus"},
-	{tpm2.TPMCCGetCapability, Allow, nil, []condition{publicCapability}, "what the caller's TPM can do"},
+	{tpm2.TPMCCGetCapability, Allow, nil, []condition{noSessions, publicCapability}, "what the caller's TPM can do"},
 	{tpm2.TPMCCGetRandom, Allow, nil, []condition{smallRandom}, "random bytes"},
 	{tpm2.TPMCCTestParms, Allow, nil, []condition{rsaParms}, "which RSA key sizes exist"},
 

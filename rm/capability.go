@@ -19,8 +19,6 @@ func (s *Space) capability(c *wire.Command) ([]byte, error) {
 	request := wire.NewCursor(c.Bytes[wire.HeaderSize:])
 	kind, property, count := tpm2.TPMCap(request.Uint32()), request.Uint32(), int(request.Uint32())
 	switch {
-	case len(c.Auths()) > 0:
-		return nil, nil
 	case kind == tpm2.TPMCapHandles:
 		return capabilityPage(kind, s.handlesFrom(property), count), nil
 	case kind == tpm2.TPMCapCommands:

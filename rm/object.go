@@ -3,6 +3,7 @@ package rm
 import (
 	"math"
 	"slices"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -42,8 +43,12 @@ func (m *Manager) bring(o *object, keep holding) (bool, error) {
 		return false, err
 	}
 	handle, rc, err := m.load(o.context, keep)
-	if err != nil || rc != 0 {
+	if err != nil || isFull(rc) {
 		return false, err
+	}
+	if rc != 0 { // the TPM was reset since
+		o.context = nil
+		return false, nil
 	}
 	m.put(o, handle)
 	return true, nil
@@ -145,6 +150,9 @@ func (m *Manager) giveBack() {
 		return
 	}
 	defer m.turns.give()
+	if time.Since(m.quiet) < idleBeforeReturn {
+		return // a command came first
+	}
 	for len(m.objects) > 0 {
 		if m.evict(m.objects[0]) != nil {
 			return

@@ -78,6 +78,7 @@ type Manager struct {
 	commands  []uint32 // TPMA_CC of what the chip has; nil: not read yet
 	trusted   authMemory
 	idle      *time.Timer
+	quiet     time.Time // since when
 }
 
 // New makes the manager of one chip. It touches nothing before the first command.

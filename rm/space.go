@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -98,6 +99,7 @@ func (s *Space) isClosed() bool {
 
 func (m *Manager) returnLater() {
 	if m.config.Sharing == Shared && m.chip != nil {
+		m.quiet = time.Now()
 		m.idle.Reset(idleBeforeReturn)
 	}
 }

@@ -115,6 +115,7 @@ deny TPM2_VerifySignature: signatures can be verified in software
 deny TPM2_ECC_Parameters: not an RSA operation
 deny TPM2_FirmwareRead: firmware belongs to the administrator
 allow TPM2_GetCapability: what the caller's TPM can do
+    no sessions
     capability is algs, commands, handles, tpm-properties or ecc-curves
 allow TPM2_GetRandom: random bytes
     bytesRequested <= 64
