@@ -46,7 +46,7 @@ packages_check := $(packages_test)
 packages_bench := $(packages_demo) swtpm
 
 .PHONY: build test check bench demo install clean fmt vet lint fuzz module-path \
-	packages-build packages-demo packages-test packages-check packages-bench programs
+	packages-build packages-demo packages-test packages-check packages-bench programs demo-programs
 
 packages-build packages-demo packages-test packages-check packages-bench:
 	@scripts/packages.sh $(packages_$(@:packages-%=%))
@@ -73,7 +73,7 @@ vet:
 	$(GO) vet ./...
 	$(GO) vet -tags check,bench ./...
 
-check: packages-check build
+check: packages-check build demo-programs
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -tags check ./...
 	CI=true scripts/gotest.sh -race -timeout 20m -count=3 -cpu 1,4 ./rm/... ./provider/... ./signer/... ./pkcs11-module/...
 	scripts/fuzz.sh $(FUZZTIME)
@@ -84,9 +84,11 @@ fuzz: packages-build
 bench: packages-bench build
 	CI=true $(GO) test -count=1 -tags bench ./bench
 
-demo: packages-demo build
-	$(GO) build -o $(BUILD)/demo/ ./demo ./demo/tlsserver
+demo: packages-demo build demo-programs
 	$(BUILD)/demo/demo -build $(BUILD) $(if $(DEVICE),-device $(DEVICE))
+
+demo-programs: packages-build
+	CGO_ENABLED=0 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/demo/ ./demo ./demo/tlsserver
 
 install: build
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(moduledir) $(DESTDIR)$(p11kitdir)
