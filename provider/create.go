@@ -1,0 +1,79 @@
+package provider
+
+import (
+	"fmt"
+
+	"github.com/google/go-tpm/tpm2"
+)
+
+// A Template says what kind of key to create. The zero value is a good one.
+type Template struct {
+	Bits  int    // of the modulus: 2048 (also for 0), 3072, 4096 where the TPM has them
+	Label string // "": the name
+	ID    []byte // CKA_ID; nil: SHA-1 of the modulus
+	DA    bool   // wrong PINs of this key count towards the lockout of the whole TPM
+}
+
+// DefaultBits is the size of a key whose template names none: every TPM 2.0 has it.
+const DefaultBits = 2048
+
+// Create makes a key in the TPM (TPM2_Create, Part 3, 12.1) and its file in the first directory, which is made if need be. It is all there
+// afterwards, or nothing is; errors.Is tells ErrName and ErrExists.
+func (p *Provider) Create(name string, t Template) (*Key, error) {
+	if err := p.store.mayCreate(name); err != nil {
+		return nil, err
+	}
+	file := &keyFile{label: t.Label, id: t.ID, emptyAuth: true, parent: ownerParent}
+	if file.label == "" {
+		file.label = name
+	}
+	err := p.withTPM(func(c *connection) error { return c.create(t, file) })
+	if err != nil {
+		return nil, fmt.Errorf("create key %q: %w", name, err)
+	}
+	k, err := newKey(p, name, p.store.keyPath(p.store.dirs[0], name), file)
+	if err != nil {
+		return nil, fmt.Errorf("create key %q: %w", name, err)
+	}
+	file.id = k.ID()
+	if err := p.store.add(k); err != nil {
+		return nil, fmt.Errorf("create key %q: %w", name, err)
+	}
+	return k, nil
+}
+
+// create fills in the key's two parts and the Name of its parent.
+func (c *connection) create(t Template, file *keyFile) error {
+	parent, err := c.standardParent(nil, file)
+	if err != nil {
+		return err
+	}
+	if parent.transient {
+		defer c.flush(parent.handle.Handle)
+	}
+	r, err := tpm2.Create{ParentHandle: parent.handle, InPublic: tpm2.New2B(keyTemplate(t))}.Execute(c.tpm)
+	if err != nil {
+		return err
+	}
+	file.public, file.private, file.parentName = r.OutPublic.Bytes(), r.OutPrivate.Buffer, parent.handle.Name.Buffer
+	return nil
+}
+
+// keyTemplate is a key that signs and decrypts with any padding, is born in this TPM and never leaves it.
+func keyTemplate(t Template) tpm2.TPMTPublic {
+	if t.Bits == 0 {
+		t.Bits = DefaultBits
+	}
+	return tpm2.TPMTPublic{
+		Type:    tpm2.TPMAlgRSA,
+		NameAlg: tpm2.TPMAlgSHA256,
+		ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true, UserWithAuth: true,
+			NoDA: !t.DA, SignEncrypt: true, Decrypt: true},
+		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, &tpm2.TPMSRSAParms{
+			Symmetric: tpm2.TPMTSymDefObject{Algorithm: tpm2.TPMAlgNull},
+			Scheme:    tpm2.TPMTRSAScheme{Scheme: tpm2.TPMAlgNull},
+			KeyBits:   tpm2.TPMKeyBits(t.Bits),
+		}),
+		Unique: tpm2.NewTPMUPublicID(tpm2.TPMAlgRSA, &tpm2.TPM2BPublicKeyRSA{}),
+	}
+}

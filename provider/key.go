@@ -1,0 +1,307 @@
+package provider
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/pem"
+	"fmt"
+	"os"
+
+	"github.com/google/go-tpm/tpm2"
+)
+
+// A Key is an RSA key whose private part only its TPM can use. It is safe for concurrent use.
+type Key struct {
+	provider *Provider
+	name     string
+	path     string
+	file     *keyFile
+	area     *publicArea
+	identity [sha256.Size]byte // of public and private part
+}
+
+// newKey makes a key of what its file says.
+func newKey(p *Provider, name, path string, f *keyFile) (*Key, error) {
+	area, err := parsePublic(f.public)
+	if err != nil {
+		return nil, err
+	}
+	k := &Key{provider: p, name: name, path: path, file: f, area: area}
+	k.identity = sha256.Sum256(append(sized(f.public), f.private...))
+	return k, nil
+}
+
+// Name is the file's name without ".pem".
+func (k *Key) Name() string { return k.name }
+
+// Path is where the key file is.
+func (k *Key) Path() string { return k.path }
+
+// Label is what the file calls the key, by default its name.
+func (k *Key) Label() string {
+	if k.file.label == "" {
+		return k.name
+	}
+	return k.file.label
+}
+
+// ID identifies the key, its public key and its certificate to PKCS #11 programs: by default the SHA-1 of the modulus.
+func (k *Key) ID() []byte {
+	if len(k.file.id) == 0 {
+		return defaultID(k.area.public)
+	}
+	return bytes.Clone(k.file.id)
+}
+
+// Public is the public key.
+func (k *Key) Public() *rsa.PublicKey { return k.area.public }
+
+// Parent is the handle of the key's parent in the file: 0x40000001 for the standard storage primary, or a persistent handle.
+func (k *Key) Parent() uint32 { return k.file.parent }
+
+// ParentName is the Name of the parent that the key was made under, nil where the file does not pin it.
+func (k *Key) ParentName() []byte { return bytes.Clone(k.file.parentName) }
+
+// CanSign tells whether the key may sign.
+func (k *Key) CanSign() bool { return bool(k.area.ObjectAttributes.SignEncrypt) }
+
+// CanDecrypt tells whether the key may decrypt.
+func (k *Key) CanDecrypt() bool { return bool(k.area.ObjectAttributes.Decrypt) }
+
+// NoDA tells whether wrong PINs of this key leave the TPM's lockout counter alone.
+func (k *Key) NoDA() bool { return bool(k.area.ObjectAttributes.NoDA) }
+
+// HasPIN tells whether the file says that the key has a PIN.
+func (k *Key) HasPIN() bool { return !k.file.emptyAuth }
+
+// Certificate is the first certificate of NAME.crt beside the key file (DER), nil where there is none.
+func (k *Key) Certificate() []byte {
+	text, err := readBounded(sibling(k.path, ".crt"))
+	if err != nil {
+		return nil
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			return block.Bytes
+		}
+	}
+	return nil
+}
+
+// hasRaw tells whether the key allows the bare RSA operation, with which any padding can be done in software.
+func (k *Key) hasRaw() bool { return k.CanDecrypt() && k.area.rsa.Scheme.Scheme == tpm2.TPMAlgNull }
+
+// SignPKCS1v15 signs a digest with RSASSA-PKCS1-v1_5 (RFC 8017, 8.2). With hash 0, digest is what is padded as it stands: a whole DigestInfo, or
+// at most k-11 bytes of any kind.
+func (k *Key) SignPKCS1v15(hash crypto.Hash, digest []byte) ([]byte, error) {
+	if hash == 0 {
+		if h, d, ok := parseDigestInfo(digest); ok {
+			hash, digest = h, d
+		}
+	}
+	signature, err := k.signPKCS1v15(hash, digest)
+	return signature, k.wrap("sign", err)
+}
+
+func (k *Key) signPKCS1v15(hash crypto.Hash, digest []byte) ([]byte, error) {
+	if hash != 0 && len(digest) != hash.Size() {
+		return nil, fmt.Errorf("a digest of %d bytes is not one of %v", len(digest), hash)
+	}
+	alg, known := algOf[hash]
+	if known && k.mayUse(tpm2.TPMAlgRSASSA, alg) {
+		signature, err := k.tpmSign(tpm2.TPMAlgRSASSA, alg, digest)
+		if !lacksHash(err) || !k.hasRaw() {
+			return signature, err
+		}
+	}
+	if !k.hasRaw() {
+		return nil, fmt.Errorf("%w: RSASSA-PKCS1-v1_5 with this hash", ErrUsage)
+	}
+	padded, err := padPKCS1v15(hash, digest, k.area.public.Size())
+	if err != nil {
+		return nil, err
+	}
+	return k.rawSign(padded)
+}
+
+// SignPSS signs a digest with RSASSA-PSS (RFC 8017, 8.1), MGF1 with the same hash and a salt of saltLength bytes. Chips choose salts of their own
+// length, so the padding is done in software where the key allows it.
+func (k *Key) SignPSS(hash crypto.Hash, digest []byte, saltLength int) ([]byte, error) {
+	signature, err := k.signPSS(hash, digest, saltLength)
+	return signature, k.wrap("sign", err)
+}
+
+func (k *Key) signPSS(hash crypto.Hash, digest []byte, saltLength int) ([]byte, error) {
+	if !hash.Available() || len(digest) != hash.Size() {
+		return nil, fmt.Errorf("a digest of %d bytes is not one of %v", len(digest), hash)
+	}
+	if k.hasRaw() && k.CanSign() {
+		encoded, err := encodePSS(hash, digest, saltLength, k.area.public.N.BitLen())
+		if err != nil {
+			return nil, err
+		}
+		return k.rawSign(encoded)
+	}
+	alg, known := algOf[hash]
+	if !known || !k.mayUse(tpm2.TPMAlgRSAPSS, alg) {
+		return nil, fmt.Errorf("%w: RSASSA-PSS with %v", ErrUsage, hash)
+	}
+	signature, err := k.tpmSign(tpm2.TPMAlgRSAPSS, alg, digest)
+	if err != nil {
+		return nil, err
+	}
+	if rsa.VerifyPSS(k.area.public, hash, digest, signature, &rsa.PSSOptions{SaltLength: saltLength}) != nil {
+		return nil, fmt.Errorf("%w: this TPM does not make PSS salts of %d bytes, and the key does not allow the padding to be done outside of it", ErrUsage, saltLength)
+	}
+	return signature, nil
+}
+
+// mayUse tells whether the key signs with a scheme and a hash by itself.
+func (k *Key) mayUse(scheme, hash tpm2.TPMAlgID) bool {
+	own := k.area.rsa.Scheme
+	if !k.CanSign() {
+		return false
+	}
+	if own.Scheme == tpm2.TPMAlgNull {
+		return true
+	}
+	details, err := own.Details.RSASSA()
+	if own.Scheme == tpm2.TPMAlgRSAPSS {
+		pss, pssErr := own.Details.RSAPSS()
+		return scheme == own.Scheme && pssErr == nil && pss.HashAlg == hash
+	}
+	return scheme == own.Scheme && err == nil && details.HashAlg == hash
+}
+
+// algOf are the hashes that TPM2_Sign is asked for.
+var algOf = map[crypto.Hash]tpm2.TPMAlgID{
+	crypto.SHA1: tpm2.TPMAlgSHA1, crypto.SHA256: tpm2.TPMAlgSHA256, crypto.SHA384: tpm2.TPMAlgSHA384, crypto.SHA512: tpm2.TPMAlgSHA512,
+}
+
+// tpmSign is TPM2_Sign (Part 3, 20.2).
+func (k *Key) tpmSign(scheme, hash tpm2.TPMAlgID, digest []byte) (signature []byte, err error) {
+	err = k.provider.withKey(k, func(c *connection, key tpm2.NamedHandle) error {
+		r, err := tpm2.Sign{
+			KeyHandle:  key,
+			Digest:     tpm2.TPM2BDigest{Buffer: digest},
+			InScheme:   tpm2.TPMTSigScheme{Scheme: scheme, Details: tpm2.NewTPMUSigScheme(scheme, &tpm2.TPMSSchemeHash{HashAlg: hash})},
+			Validation: tpm2.TPMTTKHashCheck{Tag: tpm2.TPMSTHashCheck, Hierarchy: tpm2.TPMRHNull},
+		}.Execute(c.tpm)
+		if err != nil {
+			return err
+		}
+		signature, err = signatureOf(r.Signature)
+		return err
+	})
+	return signature, err
+}
+
+func signatureOf(s tpm2.TPMTSignature) ([]byte, error) {
+	get := s.Signature.RSASSA
+	if s.SigAlg == tpm2.TPMAlgRSAPSS {
+		get = s.Signature.RSAPSS
+	}
+	r, err := get()
+	if err != nil {
+		return nil, err
+	}
+	return r.Sig.Buffer, nil
+}
+
+// rawSign applies the private operation to an encoded message, and makes sure that the chip did it right: a faulty signature would give the key away.
+func (k *Key) rawSign(encoded []byte) ([]byte, error) {
+	signature, err := k.raw(encoded)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(publicOperation(k.area.public, signature), encoded) {
+		return nil, fmt.Errorf("the TPM has computed a wrong signature")
+	}
+	return signature, nil
+}
+
+// RawRSA is the private operation on exactly as many bytes as the modulus has, without any padding.
+func (k *Key) RawRSA(in []byte) ([]byte, error) {
+	out, err := k.raw(in)
+	return out, k.wrap("use", err)
+}
+
+func (k *Key) raw(in []byte) ([]byte, error) {
+	if len(in) != k.area.public.Size() {
+		return nil, fmt.Errorf("%d bytes, the key takes %d", len(in), k.area.public.Size())
+	}
+	if !k.hasRaw() {
+		return nil, fmt.Errorf("%w: the raw RSA operation", ErrUsage)
+	}
+	out, err := k.tpmDecrypt(tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgNull}, in)
+	if err != nil || len(out) > len(in) {
+		return nil, err
+	}
+	return append(make([]byte, len(in)-len(out)), out...), nil
+}
+
+// tpmDecrypt is TPM2_RSA_Decrypt (Part 3, 14.3).
+func (k *Key) tpmDecrypt(scheme tpm2.TPMTRSADecrypt, ciphertext []byte) (plaintext []byte, err error) {
+	if !k.CanDecrypt() {
+		return nil, fmt.Errorf("%w: decryption", ErrUsage)
+	}
+	err = k.provider.withKey(k, func(c *connection, key tpm2.NamedHandle) error {
+		r, err := tpm2.RSADecrypt{KeyHandle: key, CipherText: tpm2.TPM2BPublicKeyRSA{Buffer: ciphertext}, InScheme: scheme}.Execute(c.tpm)
+		if err == nil {
+			plaintext = r.Message.Buffer
+		}
+		return err
+	})
+	return plaintext, err
+}
+
+// DecryptPKCS1v15 decrypts with RSAES-PKCS1-v1_5 (RFC 8017, 7.2). Whoever lets others see whether it failed has built a padding oracle.
+func (k *Key) DecryptPKCS1v15(ciphertext []byte) ([]byte, error) {
+	plaintext, err := k.tpmDecrypt(tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgRSAES, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgRSAES, &tpm2.TPMSEncSchemeRSAES{})}, ciphertext)
+	return plaintext, k.wrap("decrypt", err)
+}
+
+// DecryptOAEP decrypts with RSAES-OAEP (RFC 8017, 7.1). A TPM takes only labels that end with a NUL byte, which then belongs to the label, and one
+// hash for both purposes; the rest is done in software.
+func (k *Key) DecryptOAEP(hash, mgfHash crypto.Hash, label, ciphertext []byte) ([]byte, error) {
+	plaintext, err := k.decryptOAEP(hash, mgfHash, label, ciphertext)
+	return plaintext, k.wrap("decrypt", err)
+}
+
+func (k *Key) decryptOAEP(hash, mgfHash crypto.Hash, label, ciphertext []byte) ([]byte, error) {
+	if !hash.Available() || !mgfHash.Available() {
+		return nil, fmt.Errorf("%w: an unknown hash", ErrUsage)
+	}
+	alg, known := algOf[hash]
+	if known && hash == mgfHash && len(label) == 0 {
+		scheme := tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgOAEP, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgOAEP, &tpm2.TPMSEncSchemeOAEP{HashAlg: alg})}
+		plaintext, err := k.tpmDecrypt(scheme, ciphertext)
+		if !lacksHash(err) || !k.hasRaw() {
+			return plaintext, err
+		}
+	}
+	encoded, err := k.raw(ciphertext)
+	if err != nil {
+		return nil, err
+	}
+	return unpadOAEP(hash, mgfHash, label, encoded)
+}
+
+// wrap names the key in an error.
+func (k *Key) wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s with key %q: %w", what, k.name, err)
+}
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAtMost(f, maxFile)
+}

@@ -1,0 +1,230 @@
+package provider
+
+import (
+	"bytes"
+	"crypto/rsa"
+	"crypto/sha1"
+	"encoding/asn1"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+
+	"github.com/google/go-tpm/tpm2"
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// ErrFormat says that a file is no usable TSS2 private key.
+var ErrFormat = errors.New("not a TSS2 private key that can be used here")
+
+const pemType = "TSS2 PRIVATE KEY"
+
+// oidLoadable is id-loadablekey of the TSS2 key format: the blob loads with TPM2_Load and has no policy that the format spells out.
+var oidLoadable = asn1.ObjectIdentifier{2, 23, 133, 10, 1, 3}
+
+// Lines before the BEGIN line. Other tools skip them.
+const (
+	labelLine  = "tpmkey-label: "
+	idLine     = "tpmkey-id: "
+	parentLine = "tpmkey-parent: "
+)
+
+// A keyFile is what a key's file says.
+type keyFile struct {
+	label      string
+	id         []byte // CKA_ID; nil: SHA-1 of the modulus
+	parentName []byte // Name of the parent; nil: not pinned
+	emptyAuth  bool   // the key has no PIN
+	parent     uint32 // handle: a hierarchy, or a persistent object
+	public     []byte // TPMT_PUBLIC
+	private    []byte // contents of the TPM2B_PRIVATE
+}
+
+// parseKeyFile reads a whole file.
+func parseKeyFile(text []byte) (*keyFile, error) {
+	begin := bytes.Index(text, []byte("-----BEGIN "+pemType+"-----"))
+	if begin < 0 {
+		return nil, formatError("there is no BEGIN %s", pemType)
+	}
+	block, _ := pem.Decode(text[begin:])
+	if block == nil || block.Type != pemType {
+		return nil, formatError("the PEM block is cut short or damaged")
+	}
+	f := &keyFile{}
+	if err := f.parseLines(string(text[:begin])); err != nil {
+		return nil, err
+	}
+	if err := f.parseDER(block.Bytes); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func formatError(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrFormat, fmt.Sprintf(format, args...))
+}
+
+// parseLines reads our lines; text of other tools is passed over.
+func (f *keyFile) parseLines(text string) (err error) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		switch {
+		case strings.HasPrefix(line, labelLine):
+			f.label, err = strconv.Unquote(line[len(labelLine):])
+		case strings.HasPrefix(line, idLine):
+			f.id, err = hex.DecodeString(line[len(idLine):])
+		case strings.HasPrefix(line, parentLine):
+			f.parentName, err = hex.DecodeString(line[len(parentLine):])
+		}
+		if err != nil {
+			return formatError("the line %q cannot be read", line)
+		}
+	}
+	return nil
+}
+
+// parseDER reads TPMKey, the format's one structure:
+//
+//	SEQUENCE { type OBJECT IDENTIFIER, emptyAuth [0] BOOLEAN OPTIONAL, policy [1], secret [2], authPolicy [3], description [4],
+//	           rsaParent [5], parent INTEGER, pubkey OCTET STRING, privkey OCTET STRING }
+func (f *keyFile) parseDER(der []byte) error {
+	input := cryptobyte.String(der)
+	var key cryptobyte.String
+	var kind asn1.ObjectIdentifier
+	if !input.ReadASN1(&key, cbasn1.SEQUENCE) || !input.Empty() || !key.ReadASN1ObjectIdentifier(&kind) {
+		return formatError("its structure is damaged")
+	}
+	if !kind.Equal(oidLoadable) {
+		return formatError("it is of type %s; only loadable keys (%s) can be used", kind, oidLoadable)
+	}
+	if err := f.readOptions(&key); err != nil {
+		return err
+	}
+	return f.readKey(&key)
+}
+
+// Optional fields of TPMKey by tag: what is said of one that we cannot honour. "" means that it changes nothing for us.
+var optionalFields = map[uint8]string{
+	1: "its use is bound to a policy", 2: "it is an importable key with a secret", 3: "its use is bound to signed policies",
+	4: "", // description
+	5: "", // rsaParent: for importing only
+}
+
+func (f *keyFile) readOptions(key *cryptobyte.String) error {
+	var value cryptobyte.String
+	var present bool
+	tag := func(n uint8) cbasn1.Tag { return cbasn1.Tag(n).ContextSpecific().Constructed() }
+	if !key.ReadOptionalASN1(&value, &present, tag(0)) || present && (!value.ReadASN1Boolean(&f.emptyAuth) || !value.Empty()) {
+		return formatError("its emptyAuth field is damaged")
+	}
+	for n := uint8(1); n <= 5; n++ {
+		if !key.ReadOptionalASN1(&value, &present, tag(n)) {
+			return formatError("its structure is damaged")
+		}
+		if why := optionalFields[n]; present && why != "" {
+			return formatError("%s, which is not supported", why)
+		}
+	}
+	return nil
+}
+
+func (f *keyFile) readKey(key *cryptobyte.String) error {
+	var parent int64
+	var public, private cryptobyte.String
+	if !key.ReadASN1Integer(&parent) || !key.ReadASN1(&public, cbasn1.OCTET_STRING) || !key.ReadASN1(&private, cbasn1.OCTET_STRING) || !key.Empty() {
+		return formatError("its structure is damaged")
+	}
+	if parent < 0 { // tpm2-tss-engine wrote handles as signed numbers
+		parent += 1 << 32
+	}
+	if parent < 0 || parent > 0xFFFFFFFF {
+		return formatError("its parent %d is no handle", parent)
+	}
+	f.parent = uint32(parent)
+	var ok bool
+	if f.public, ok = unsized(public); !ok {
+		return formatError("its public part is damaged")
+	}
+	if f.private, ok = unsized(private); !ok {
+		return formatError("its private part is damaged")
+	}
+	return nil
+}
+
+// unsized gives the contents of a TPM2B that fills b exactly.
+func unsized(b []byte) ([]byte, bool) {
+	s := cryptobyte.String(b)
+	var contents cryptobyte.String
+	ok := s.ReadUint16LengthPrefixed(&contents) && s.Empty() && len(contents) > 0
+	return contents, ok
+}
+
+func sized(b []byte) []byte { return append([]byte{byte(len(b) >> 8), byte(len(b))}, b...) }
+
+// format writes the file in the five-field form, which every reader of the format takes: tpm2-openssl refuses a description.
+func (f *keyFile) format() ([]byte, error) {
+	var b cryptobyte.Builder
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1ObjectIdentifier(oidLoadable)
+		b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) { b.AddASN1Boolean(f.emptyAuth) })
+		b.AddASN1Int64(int64(f.parent))
+		b.AddASN1OctetString(sized(f.public))
+		b.AddASN1OctetString(sized(f.private))
+	})
+	der, err := b.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "%s%q\n%s%x\n", labelLine, f.label, idLine, f.id)
+	if f.parentName != nil {
+		fmt.Fprintf(&text, "%s%x\n", parentLine, f.parentName)
+	}
+	text.Write(pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}))
+	return text.Bytes(), nil
+}
+
+// A publicArea is what the file's public part says of the key.
+type publicArea struct {
+	tpm2.TPMTPublic
+	rsa    tpm2.TPMSRSAParms
+	public *rsa.PublicKey
+}
+
+// parsePublic reads a TPMT_PUBLIC and takes only RSA keys that are meant to sign or decrypt.
+func parsePublic(b []byte) (*publicArea, error) {
+	area, err := tpm2.Unmarshal[tpm2.TPMTPublic](b)
+	if err != nil || !bytes.Equal(tpm2.Marshal(area), b) {
+		return nil, formatError("its public part is damaged")
+	}
+	if area.Type != tpm2.TPMAlgRSA {
+		return nil, formatError("it is not an RSA key")
+	}
+	parms, err := area.Parameters.RSADetail()
+	if err != nil {
+		return nil, formatError("its public part is damaged")
+	}
+	unique, err := area.Unique.RSA()
+	if err != nil || len(unique.Buffer)*8 != int(parms.KeyBits) || unique.Buffer[0]&0x80 == 0 {
+		return nil, formatError("its modulus is not of the size that it says")
+	}
+	a := area.ObjectAttributes
+	if a.Restricted || !a.SignEncrypt && !a.Decrypt {
+		return nil, formatError("it is a storage or attestation key, which signs and decrypts nothing of ours")
+	}
+	exponent := int(parms.Exponent)
+	if exponent == 0 {
+		exponent = 65537
+	}
+	return &publicArea{*area, *parms, &rsa.PublicKey{N: new(big.Int).SetBytes(unique.Buffer), E: exponent}}, nil
+}
+
+// defaultID is the CKA_ID of a file that names none: what NSS and Java use.
+func defaultID(k *rsa.PublicKey) []byte {
+	sum := sha1.Sum(k.N.Bytes())
+	return sum[:]
+}

@@ -1,0 +1,153 @@
+package provider
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/google/go-tpm/tpm2"
+)
+
+// Handles of parents in key files.
+const (
+	ownerParent uint32 = uint32(tpm2.TPMRHOwner) // the standard storage primary of the owner hierarchy
+	srkHandle   uint32 = 0x81000001              // where TCG's provisioning guidance keeps one
+)
+
+// A parent is a storage key that keys are loaded below.
+type parent struct {
+	handle    tpm2.NamedHandle
+	public    tpm2.TPMTPublic
+	transient bool
+}
+
+// standardTemplate is what the TSS2 key format means by the parent 0x40000001: TCG's ECC P-256 storage primary with empty coordinates. Other
+// coordinates, zeros of full length among them, make another key.
+func standardTemplate() tpm2.TPMTPublic {
+	template := tpm2.ECCSRKTemplate
+	template.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{})
+	return template
+}
+
+// load loads a key below its parent (TPM2_Load, Part 3, 12.2). A transient parent is flushed again: above the kernel's manager each
+// object that stays makes every command dearer.
+func (c *connection) load(k *Key) (tpm2.NamedHandle, error) {
+	p, err := c.parentOf(k.file)
+	if err != nil {
+		return tpm2.NamedHandle{}, err
+	}
+	handle, err := c.loadBelow(p, k)
+	if errors.Is(err, tpm2.TPMRCIntegrity) && !p.transient && k.file.parent == ownerParent && k.file.parentName == nil {
+		// Nothing says that the persistent key is the one that the file means.
+		if p, err = c.createPrimary(); err == nil {
+			handle, err = c.loadBelow(p, k)
+		}
+	}
+	return handle, err
+}
+
+func (c *connection) loadBelow(p *parent, k *Key) (tpm2.NamedHandle, error) {
+	if p.transient {
+		defer c.flush(p.handle.Handle)
+	}
+	r, err := tpm2.Load{
+		ParentHandle: p.handle,
+		InPrivate:    tpm2.TPM2BPrivate{Buffer: k.file.private},
+		InPublic:     tpm2.BytesAs2B[tpm2.TPMTPublic](k.file.public),
+	}.Execute(c.tpm)
+	if err != nil {
+		return tpm2.NamedHandle{}, err
+	}
+	return tpm2.NamedHandle{Handle: r.ObjectHandle, Name: r.Name}, nil
+}
+
+// parentOf finds the parent that a file names, and makes sure that it is the one the key was made under.
+func (c *connection) parentOf(f *keyFile) (*parent, error) {
+	switch {
+	case f.parent>>24 == 0x81:
+		p, err := c.readPersistent(f.parent)
+		if err != nil {
+			return nil, err
+		}
+		if p == nil {
+			return nil, fmt.Errorf("%w: nothing is at its parent's handle %#x", ErrWrongTPM, f.parent)
+		}
+		return p, checkPin(p, f)
+	case f.parent == ownerParent:
+		return c.standardParent(f.parentName, f)
+	}
+	return nil, formatError("its parent %#x is neither the owner hierarchy nor a persistent key", f.parent)
+}
+
+// standardParent gives the standard storage primary: the persistent one where it is the right one, so that nothing need be created.
+func (c *connection) standardParent(pin []byte, f *keyFile) (*parent, error) {
+	srk, err := c.persistentSRK()
+	if err != nil {
+		return nil, err
+	}
+	if srk != nil && (pin == nil && isStandard(srk.public) || pin != nil && bytes.Equal(pin, srk.handle.Name.Buffer)) {
+		return srk, nil
+	}
+	p, err := c.createPrimary()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPin(p, f); err != nil {
+		c.flush(p.handle.Handle)
+		return nil, err
+	}
+	return p, nil
+}
+
+// checkPin compares a parent with the Name that is pinned in the file. A man in the middle of the bus has another one too.
+func checkPin(p *parent, f *keyFile) error {
+	if f.parentName == nil || bytes.Equal(f.parentName, p.handle.Name.Buffer) {
+		return nil
+	}
+	return fmt.Errorf("%w: its parent has Name %x, but the key was made under %x; the TPM was cleared or replaced, or something stands between it and us",
+		ErrWrongTPM, p.handle.Name.Buffer, f.parentName)
+}
+
+func (c *connection) persistentSRK() (*parent, error) {
+	if c.asked {
+		return c.srk, nil
+	}
+	srk, err := c.readPersistent(srkHandle)
+	if err != nil {
+		return nil, err
+	}
+	c.srk, c.asked = srk, true
+	return srk, nil
+}
+
+// readPersistent reads a persistent key (TPM2_ReadPublic, Part 3, 12.4): nil where nothing is there.
+func (c *connection) readPersistent(handle uint32) (*parent, error) {
+	r, err := tpm2.ReadPublic{ObjectHandle: tpm2.TPMHandle(handle)}.Execute(c.tpm)
+	if errors.Is(err, tpm2.TPMRCHandle) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the parent key: %w", err)
+	}
+	public, err := r.OutPublic.Contents()
+	if err != nil {
+		return nil, fmt.Errorf("read the parent key: %w", err)
+	}
+	return &parent{handle: tpm2.NamedHandle{Handle: tpm2.TPMHandle(handle), Name: r.Name}, public: *public}, nil
+}
+
+// isStandard tells whether a persistent key has all of the standard template but the coordinates, which only its seed decides.
+func isStandard(public tpm2.TPMTPublic) bool {
+	template := standardTemplate()
+	public.Unique = template.Unique
+	return bytes.Equal(tpm2.Marshal(public), tpm2.Marshal(template))
+}
+
+// createPrimary makes the standard storage primary (TPM2_CreatePrimary, Part 3, 24.1).
+func (c *connection) createPrimary() (*parent, error) {
+	r, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(standardTemplate())}.Execute(c.tpm)
+	if err != nil {
+		return nil, fmt.Errorf("create the parent key: %w", err)
+	}
+	return &parent{handle: tpm2.NamedHandle{Handle: r.ObjectHandle, Name: r.Name}, transient: true}, nil
+}

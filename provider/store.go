@@ -1,0 +1,374 @@
+package provider
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
+)
+
+// SystemDir is where the keys of services are.
+const SystemDir = "/etc/tpmkey/keys"
+
+// Limits of what a store takes.
+const (
+	maxFile = 64 << 10 // bytes in a file
+	maxName = 128      // bytes in a name
+	keyMode = 0o600
+)
+
+// UserDir is where the caller's own keys are: $XDG_DATA_HOME/tpmkey, by default ~/.local/share/tpmkey. A process with raised privileges does not
+// listen to its environment.
+func UserDir() (string, error) {
+	home := ""
+	if !atSecure() {
+		if data := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(data) {
+			return filepath.Join(data, "tpmkey"), nil
+		}
+		home = os.Getenv("HOME")
+	}
+	if !filepath.IsAbs(home) {
+		u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+		if err != nil {
+			return "", fmt.Errorf("find the key directory: %w; set XDG_DATA_HOME", err)
+		}
+		home = u.HomeDir
+	}
+	return filepath.Join(home, ".local", "share", "tpmkey"), nil
+}
+
+// DefaultDirs are the caller's own directory and SystemDir.
+func DefaultDirs() []string {
+	if dir, err := UserDir(); err == nil {
+		return []string{dir, SystemDir}
+	}
+	return []string{SystemDir}
+}
+
+// atSecure tells whether the kernel started this process with raised privileges (AT_SECURE, getauxval(3)).
+func atSecure() bool {
+	const tag = 23
+	auxv, err := unix.Auxv()
+	if err != nil {
+		return os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid()
+	}
+	for _, entry := range auxv {
+		if entry[0] == tag {
+			return entry[1] != 0
+		}
+	}
+	return false
+}
+
+// CheckName tells whether a name can be a key's: it becomes a file's name and a shell word.
+func CheckName(name string) error {
+	why := ""
+	switch {
+	case name == "":
+		why = "it is empty"
+	case len(name) > maxName:
+		why = fmt.Sprintf("it has %d bytes, more than %d", len(name), maxName)
+	case name[0] == '.' || name[0] == '-':
+		why = fmt.Sprintf("it begins with %q", name[:1])
+	case strings.ContainsFunc(name, func(r rune) bool { return r == '/' || r < ' ' || r == 0x7f || r == '\uFFFD' }):
+		why = "it has a slash, a control character or broken UTF-8 in it"
+	}
+	if why != "" {
+		return fmt.Errorf("%w: %.40q: %s; use letters, digits, dot, dash and underscore", ErrName, name, why)
+	}
+	return nil
+}
+
+// A store is a list of directories with key files.
+type store struct {
+	dirs []string
+
+	mu    sync.Mutex
+	known map[string]scanned // by path
+}
+
+// scanned is what a file held when it was read, and what would show that it has changed.
+type scanned struct {
+	stamp stamp
+	key   *Key
+	err   error
+}
+
+type stamp struct {
+	device, inode uint64
+	size          int64
+	changed       unix.Timespec // ctime: permissions count too
+}
+
+func stampOf(st *unix.Stat_t) stamp { return stamp{st.Dev, st.Ino, st.Size, st.Ctim} }
+
+const suffix = ".pem"
+
+func (s *store) keyPath(dir, name string) string { return filepath.Join(dir, name+suffix) }
+
+// sibling is a file that belongs to a key file.
+func sibling(path, otherSuffix string) string { return strings.TrimSuffix(path, suffix) + otherSuffix }
+
+// Keys gives all keys that can be used, directory by directory, by name. The error joins a *FileError for each file that was refused; the keys are
+// good even then. A key hides those of the same name in later directories.
+func (p *Provider) Keys() ([]*Key, error) {
+	s := &p.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keys []*Key
+	var refused []error
+	seen := map[string]bool{}
+	for _, dir := range s.dirs {
+		names, err := keyNames(dir)
+		if err != nil {
+			refused = append(refused, err)
+		}
+		for _, name := range names {
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			if k, err := s.read(p, dir, name); err != nil {
+				refused = append(refused, err)
+			} else {
+				keys = append(keys, k)
+			}
+		}
+	}
+	return keys, errors.Join(refused...)
+}
+
+// keyNames lists the key files of a directory. One that is not there has none.
+func keyNames(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the key directory: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if name, ok := strings.CutSuffix(entry.Name(), suffix); ok && CheckName(name) == nil {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// Key gives the key of a name, from the first directory that has one.
+func (p *Provider) Key(name string) (*Key, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	s := &p.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, dir := range s.dirs {
+		k, err := s.read(p, dir, name)
+		if !errors.Is(err, os.ErrNotExist) || isLink(s.keyPath(dir, name)) {
+			return k, err
+		}
+	}
+	return nil, fmt.Errorf("%w: %q is not in %s", ErrNotFound, name, strings.Join(s.dirs, " or "))
+}
+
+func isLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().Type() == os.ModeSymlink
+}
+
+// read gives a key from its file, or as it was read before if the file is the same. The caller holds mu.
+func (s *store) read(p *Provider, dir, name string) (*Key, error) {
+	path := s.keyPath(dir, name)
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		delete(s.known, path)
+		return nil, &FileError{path, err}
+	}
+	if known, ok := s.known[path]; ok && known.stamp == stampOf(&st) {
+		return known.key, known.err
+	}
+	key, err := readKey(p, name, path)
+	if err != nil {
+		err = &FileError{path, err}
+	}
+	s.known[path] = scanned{stampOf(&st), key, err}
+	return key, err
+}
+
+func readKey(p *Provider, name, path string) (*Key, error) {
+	text, err := readPrivate(path)
+	if err != nil {
+		return nil, err
+	}
+	file, err := parseKeyFile(text)
+	if err != nil {
+		return nil, err
+	}
+	return newKey(p, name, path, file)
+}
+
+// readPrivate reads a key file, which must be a regular file of bounded size that nobody else can read or change. It is opened without
+// waiting: a FIFO would block for ever.
+func readPrivate(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return nil, formatError("it is not a regular file")
+	case st.Size > maxFile:
+		return nil, formatError("it has %d bytes, a key file has less than %d", st.Size, maxFile)
+	}
+	if err := checkPrivate(&st, path); err != nil {
+		return nil, err
+	}
+	return readAtMost(f, maxFile)
+}
+
+// checkPrivate wants a file that only its owner can read, who is the caller or root. A file of root's may be read by a group: that is how services
+// get theirs.
+func checkPrivate(st *unix.Stat_t, path string) error {
+	forbidden := uint32(0o077)
+	if st.Uid == 0 {
+		forbidden = 0o037
+	}
+	if st.Mode&forbidden != 0 {
+		return fmt.Errorf("%w: its mode is %04o; run: chmod 600 %s", ErrInsecure, st.Mode&0o7777, path)
+	}
+	if uid := uint32(os.Geteuid()); st.Uid != uid && st.Uid != 0 && uid != 0 {
+		return fmt.Errorf("%w: it belongs to user %d, not to you", ErrInsecure, st.Uid)
+	}
+	return nil
+}
+
+func readAtMost(r io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		return nil, formatError("it has more than %d bytes", limit)
+	}
+	return b, err
+}
+
+// mayCreate refuses early what would fail late, after seconds of key generation.
+func (s *store) mayCreate(name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.dirs[0], 0o700); err != nil {
+		return fmt.Errorf("create key %q: %w", name, err)
+	}
+	if err := unix.Access(s.dirs[0], unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("create key %q: the key directory %s cannot be written: %w", name, s.dirs[0], err)
+	}
+	if _, err := os.Lstat(s.keyPath(s.dirs[0], name)); err == nil {
+		return existsError(s.keyPath(s.dirs[0], name))
+	}
+	return nil
+}
+
+func existsError(path string) error {
+	return fmt.Errorf("%w: %s; delete that one first, or choose another name", ErrExists, path)
+}
+
+// add writes NAME.pem and NAME.pub. Both are complete on disk under other names before the first gets its own, by a link that fails if somebody was
+// faster; so there is a whole key or none, also on a full disk and when the process dies.
+func (s *store) add(k *Key) error {
+	text, err := k.file.format()
+	if err != nil {
+		return err
+	}
+	public, err := authorizedKey(k)
+	if err != nil {
+		return err
+	}
+	key, err := writeTemporary(k.path, text, keyMode)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(key)
+	pub, err := writeTemporary(k.path, public, 0o644)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(pub)
+	if err := os.Link(key, k.path); errors.Is(err, os.ErrExist) {
+		return existsError(k.path)
+	} else if err != nil {
+		return err
+	}
+	if err := os.Rename(pub, sibling(k.path, ".pub")); err != nil {
+		os.Remove(k.path)
+		return err
+	}
+	return syncDir(filepath.Dir(k.path))
+}
+
+// writeTemporary writes a hidden file beside path to the disk.
+func writeTemporary(path string, text []byte, mode os.FileMode) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return f.Name(), err
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// authorizedKey is the public key in OpenSSH form, with the label as the comment.
+func authorizedKey(k *Key) ([]byte, error) {
+	public, err := ssh.NewPublicKey(k.Public())
+	if err != nil {
+		return nil, err
+	}
+	line := bytes.TrimSuffix(ssh.MarshalAuthorizedKey(public), []byte("\n"))
+	comment := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, k.Label())
+	return fmt.Appendf(line, " %s\n", comment), nil
+}
+
+// Delete removes a key's files: the private part first, without which the others are of no use.
+func (p *Provider) Delete(k *Key) error {
+	if err := os.Remove(k.path); err != nil {
+		return fmt.Errorf("delete key %q: %w", k.name, err)
+	}
+	for _, other := range []string{".pub", ".crt"} {
+		if err := os.Remove(sibling(k.path, other)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("delete key %q: its private part is deleted, but: %w", k.name, err)
+		}
+	}
+	return syncDir(filepath.Dir(k.path))
+}
