@@ -118,7 +118,7 @@ func (f *keyFile) readOptions(key *cryptobyte.String) error {
 	var value cryptobyte.String
 	var present bool
 	tag := func(n uint8) cbasn1.Tag { return cbasn1.Tag(n).ContextSpecific().Constructed() }
-	if !key.ReadOptionalASN1(&value, &present, tag(0)) || present && (!value.ReadASN1Boolean(&f.emptyAuth) || !value.Empty()) {
+	if !key.ReadOptionalASN1(&value, &present, tag(0)) || present && !f.readEmptyAuth(value) {
 		return formatError("its emptyAuth field is damaged")
 	}
 	for n := uint8(1); n <= 5; n++ {
@@ -130,6 +130,14 @@ func (f *keyFile) readOptions(key *cryptobyte.String) error {
 		}
 	}
 	return nil
+}
+
+// readEmptyAuth takes any value but 0 for true, as BER does: tpm2-openssl writes 1.
+func (f *keyFile) readEmptyAuth(field cryptobyte.String) bool {
+	var value cryptobyte.String
+	ok := field.ReadASN1(&value, cbasn1.BOOLEAN) && field.Empty() && len(value) == 1
+	f.emptyAuth = ok && value[0] != 0
+	return ok
 }
 
 func (f *keyFile) readKey(key *cryptobyte.String) error {

@@ -45,8 +45,8 @@ type connection struct {
 	tpm    transport.TPMCloser
 	loaded map[[sha256.Size]byte]*loadedKey
 	clock  int
-	srk    *parent // what is persistent at 0x81000001
-	asked  bool    // whether srk is known
+	srk    *parent                // what is persistent at 0x81000001
+	asked  bool                   // whether srk is known
 	lacks  map[tpm2.TPMAlgID]bool // hashes that the chip refused to sign
 }
 

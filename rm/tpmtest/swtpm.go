@@ -58,8 +58,9 @@ func Startup(t testing.TB, tpm Sender) {
 	}
 }
 
-// control is the control socket that belongs to a data socket.
-func control(data string) string { return filepath.Join(filepath.Dir(data), "control.sock") }
+// control is the control socket that belongs to a data socket, named as tpm2-tss's
+// swtpm TCTI expects it.
+func control(data string) string { return data + ".ctrl" }
 
 // command runs one command of the control channel. Results are a code (4), 0 if
 // all went well, and what follows, which nobody here needs.
