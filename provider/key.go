@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 
@@ -254,6 +255,9 @@ func (k *Key) tpmDecrypt(scheme tpm2.TPMTRSADecrypt, ciphertext []byte) (plainte
 		}
 		return err
 	})
+	if errors.Is(err, tpm2.TPMRCValue) {
+		err = fmt.Errorf("%w: %w", rsa.ErrDecryption, err)
+	}
 	return plaintext, err
 }
 

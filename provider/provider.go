@@ -45,9 +45,8 @@ type connection struct {
 	tpm    transport.TPMCloser
 	loaded map[[sha256.Size]byte]*loadedKey
 	clock  int
-	srk    *parent                // what is persistent at 0x81000001
-	asked  bool                   // whether srk is known
-	lacks  map[tpm2.TPMAlgID]bool // hashes that the chip refused to sign
+	srk    *parent // what is persistent at 0x81000001
+	asked  bool    // whether srk is known
 }
 
 type loadedKey struct {
@@ -65,7 +64,7 @@ func (p *Provider) connect() (*connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoTPM, err)
 	}
-	p.conn = &connection{tpm: tpm, loaded: map[[sha256.Size]byte]*loadedKey{}, lacks: map[tpm2.TPMAlgID]bool{}}
+	p.conn = &connection{tpm: tpm, loaded: map[[sha256.Size]byte]*loadedKey{}}
 	return p.conn, nil
 }
 
