@@ -90,7 +90,7 @@ func (s *stage) showTLS() error {
 	s.tell(line)
 	_, address, _ := strings.Cut(line, "listening on ")
 	output, err := s.run("openssl", "s_client", "-connect", address, "-tls1_3",
-		"-CAfile", certificate, "-verify_return_error", "-brief")
+		"-servername", "localhost", "-CAfile", certificate, "-verify_return_error", "-brief")
 	if err == nil && !containsAll(output, []string{"TLSv1.3", "Verification: OK"}) {
 		err = errors.New("openssl verified no TLS 1.3 handshake")
 	}

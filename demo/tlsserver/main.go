@@ -58,7 +58,7 @@ func run(name, listen, file string) error {
 	return serve(listener)
 }
 
-// certify has the key sign a certificate of its own for 127.0.0.1, for one day.
+// certify has the key sign a certificate of its own for this machine, for one day.
 func certify(key crypto.Signer) ([]byte, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
@@ -67,6 +67,7 @@ func certify(key crypto.Signer) ([]byte, error) {
 		NotAfter:     time.Now().Add(24 * time.Hour),
 		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:     []string{"localhost"},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 		IsCA:         true,
 
