@@ -1,5 +1,7 @@
 package provider_test
 
+//lint:file-ignore SA1019 PKCS #1 v1.5 encryption is deprecated and still what programs ask for
+
 import (
 	"bytes"
 	"crypto"

@@ -7,6 +7,8 @@
 //	certificate := tls.Certificate{Certificate: chain, PrivateKey: key}
 package signer
 
+//lint:file-ignore SA1019 PKCS #1 v1.5 encryption is deprecated and still what programs ask for
+
 import (
 	"crypto"
 	"crypto/rand"
