@@ -1,0 +1,216 @@
+// Package token is what PKCS #11 means, in Go: slots, sessions, objects, mechanisms. It is called with one flat message at a time (message.go) and
+// knows neither C nor the TPM's commands.
+package token
+
+import (
+	"encoding/binary"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"tpmkey.example/provider"
+)
+
+// A Library is one loaded module. Its methods may be called by any number of threads.
+type Library struct {
+	open func() *provider.Provider
+	log  func(string)
+
+	mu          sync.Mutex
+	keys        *provider.Provider // nil: C_Initialize was not called
+	sessions    map[uint64]*session
+	lastSession uint64
+	loggedIn    bool
+	objects     objects
+}
+
+// NewLibrary makes a library whose keys open gives at C_Initialize. log is told why calls fail; nil: nobody is.
+func NewLibrary(open func() *provider.Provider, log func(string)) *Library {
+	if log == nil {
+		log = func(string) {}
+	}
+	return &Library{open: open, log: log}
+}
+
+// Call answers one request of the front. A panic is ours, never the host's.
+func (l *Library) Call(message []byte) (answer []byte) {
+	r := &request{rest: message}
+	function := r.number()
+	defer func() {
+		if p := recover(); p != nil {
+			l.log(fmt.Sprintf("function %d: panic: %v\n%s", function, p, debug.Stack()))
+			answer = new(response).number(uint64(CKR_GENERAL_ERROR)).b
+		}
+	}()
+	if function >= uint64(len(functions)) || functions[function] == nil {
+		return new(response).number(uint64(CKR_FUNCTION_NOT_SUPPORTED)).b
+	}
+	out := new(response).number(uint64(CKR_OK))
+	rv := functions[function](l, r, out)
+	if !answersWith[rv] {
+		out.b = out.b[:8]
+	}
+	binary.NativeEndian.PutUint64(out.b, uint64(rv))
+	return out.b
+}
+
+// answersWith are the return values that come with output.
+var answersWith = map[CKR]bool{CKR_OK: true, CKR_BUFFER_TOO_SMALL: true, CKR_ATTRIBUTE_SENSITIVE: true, CKR_ATTRIBUTE_TYPE_INVALID: true}
+
+// A function reads its arguments from r and writes its answer to out.
+type function func(l *Library, r *request, out *response) CKR
+
+// initialize is C_Initialize (5.4). Locks are the core's own, so that callbacks are neither needed nor used. CKF_LIBRARY_CANT_CREATE_OS_THREADS, which
+// p11-kit always sets, is not heeded: Go makes threads, and to refuse would leave out all of p11-kit's hosts.
+func initialize(l *Library, r *request, _ *response) CKR {
+	if r.flag() {
+		callbacks, flags, reserved := r.number(), r.number(), r.flag()
+		switch {
+		case reserved || callbacks != 0 && callbacks != 4:
+			return CKR_ARGUMENTS_BAD
+		case callbacks == 4 && flags&CKF_OS_LOCKING_OK == 0:
+			return CKR_CANT_LOCK // the host wants its own locks to be used
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keys != nil {
+		return CKR_CRYPTOKI_ALREADY_INITIALIZED
+	}
+	l.keys, l.sessions, l.loggedIn = l.open(), map[uint64]*session{}, false
+	l.objects = newObjects()
+	return CKR_OK
+}
+
+// finalize is C_Finalize (5.4). Operations that run end as the closed provider lets them.
+func finalize(l *Library, r *request, _ *response) CKR {
+	if r.flag() {
+		return CKR_ARGUMENTS_BAD
+	}
+	l.mu.Lock()
+	keys := l.keys
+	l.keys, l.sessions, l.objects = nil, nil, objects{}
+	l.mu.Unlock()
+	if keys == nil {
+		return CKR_CRYPTOKI_NOT_INITIALIZED
+	}
+	if err := keys.Close(); err != nil {
+		l.log(fmt.Sprintf("C_Finalize: %v", err))
+	}
+	return CKR_OK
+}
+
+// provider gives the keys, nil when C_Finalize came in between.
+func (l *Library) provider() *provider.Provider {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.keys
+}
+
+// initialized makes a function one that only works between C_Initialize and C_Finalize, with sound arguments.
+func initialized(f function) function {
+	return func(l *Library, r *request, out *response) CKR {
+		if l.provider() == nil {
+			return CKR_CRYPTOKI_NOT_INITIALIZED
+		}
+		return f(l, r, out)
+	}
+}
+
+// refuse is a function that answers the same always.
+func refuse(rv CKR) function {
+	return initialized(func(*Library, *request, *response) CKR { return rv })
+}
+
+// onSession makes a function of one that works on the session whose handle comes first. One session does one thing at a time.
+func onSession(f func(s *session, r *request, out *response) CKR) function {
+	return initialized(func(l *Library, r *request, out *response) CKR {
+		handle := r.number()
+		l.mu.Lock()
+		s := l.sessions[handle]
+		l.mu.Unlock()
+		if s == nil {
+			return CKR_SESSION_HANDLE_INVALID
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return f(s, r, out)
+	})
+}
+
+// refuseSession answers the same for every session that there is.
+func refuseSession(rv CKR) function {
+	return onSession(func(*session, *request, *response) CKR { return rv })
+}
+
+// functions has a row for each number of the front: the order of CK_FUNCTION_LIST, counted from 1.
+var functions = [...]function{
+	1:  initialize,
+	2:  finalize,
+	3:  initialized(getInfo),
+	4:  nil, // C_GetFunctionList is the front's
+	5:  initialized(getSlotList),
+	6:  onSlot(getSlotInfo),
+	7:  onSlot(getTokenInfo),
+	8:  onSlot(getMechanismList),
+	9:  onSlot(getMechanismInfo),
+	10: onSlot(func(*Library, *request, *response) CKR { return CKR_TOKEN_WRITE_PROTECTED }), // C_InitToken: nothing to initialise
+	11: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),                                            // C_InitPIN
+	12: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),                                            // C_SetPIN
+	13: onSlot(openSession),
+	14: initialized(closeSession),
+	15: onSlot(closeAllSessions),
+	16: onSession(getSessionInfo),
+	17: refuseSession(CKR_STATE_UNSAVEABLE),    // C_GetOperationState
+	18: refuseSession(CKR_SAVED_STATE_INVALID), // C_SetOperationState
+	19: onSession(login),
+	20: onSession(logout),
+	21: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_CreateObject
+	22: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_CopyObject
+	23: onSession(destroyObject),
+	24: onSession(getObjectSize),
+	25: onSession(getAttributeValue),
+	26: onSession(setAttributeValue),
+	27: onSession(findObjectsInit),
+	28: onSession(findObjects),
+	29: onSession(findObjectsFinal),
+	30: onSession(encryptInit),
+	31: onSession(encrypt),
+	32: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // RSA encrypts in one part only (2.1)
+	33: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),
+	34: onSession(decryptInit),
+	35: onSession(decrypt),
+	36: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),
+	37: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),
+	38: onSession(digestInit),
+	39: onSession(digest),
+	40: onSession(digestUpdate),
+	41: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_DigestKey: no secret keys
+	42: onSession(digestFinal),
+	43: onSession(signInit),
+	44: onSession(sign),
+	45: onSession(signUpdate),
+	46: onSession(signFinal),
+	47: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_SignRecoverInit
+	48: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),
+	49: onSession(verifyInit),
+	50: onSession(verify),
+	51: onSession(verifyUpdate),
+	52: onSession(verifyFinal),
+	53: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_VerifyRecoverInit
+	54: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),
+	55: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_DigestEncryptUpdate and the other double functions
+	56: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),
+	57: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),
+	58: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),
+	59: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_GenerateKey: no secret keys
+	60: onSession(generateKeyPair),
+	61: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_WrapKey
+	62: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_UnwrapKey
+	63: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_DeriveKey
+	64: refuseSession(CKR_RANDOM_SEED_NOT_SUPPORTED),
+	65: onSession(generateRandom),
+	66: refuseSession(CKR_FUNCTION_NOT_PARALLEL), // C_GetFunctionStatus (5.15)
+	67: refuseSession(CKR_FUNCTION_NOT_PARALLEL), // C_CancelFunction
+	68: initialized(waitForSlotEvent),
+}
