@@ -1,0 +1,867 @@
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "front.h"
+
+/* More than this at once is no honest length. */
+#define MOST_BYTES ((CK_ULONG)1 << 30)
+#define MOST_ATTRIBUTES 4096
+
+/* One call: the request while it is written, then the response while it is read. */
+struct call {
+	unsigned char *bytes;
+	size_t size, room, at;
+	CK_RV rv; /* not CKR_OK: the request cannot be sent, or the response is not one */
+};
+
+static void fail(struct call *c, CK_RV rv)
+{
+	if (c->rv == CKR_OK)
+		c->rv = rv;
+}
+
+static void put(struct call *c, const void *bytes, size_t size)
+{
+	if (c->rv != CKR_OK)
+		return;
+	if (c->size + size > c->room) {
+		size_t room = 2 * (c->size + size) + 256;
+		unsigned char *grown = realloc(c->bytes, room);
+
+		if (!grown) {
+			fail(c, CKR_HOST_MEMORY);
+			return;
+		}
+		c->bytes = grown;
+		c->room = room;
+	}
+	if (size)
+		memcpy(c->bytes + c->size, bytes, size);
+	c->size += size;
+}
+
+static void put_number(struct call *c, CK_ULONG value)
+{
+	uint64_t v = value == (CK_ULONG)-1 ? UINT64_MAX : value;
+
+	put(c, &v, sizeof v);
+}
+
+/* Bytes from the host. */
+static void put_bytes(struct call *c, const void *bytes, CK_ULONG size)
+{
+	if ((!bytes && size) || size > MOST_BYTES) {
+		fail(c, CKR_ARGUMENTS_BAD);
+		return;
+	}
+	put_number(c, size);
+	put(c, bytes, size);
+}
+
+/* A pointer that may be NULL, and what it points to. */
+static void put_optional(struct call *c, const void *bytes, CK_ULONG size)
+{
+	put_number(c, bytes != NULL);
+	put_bytes(c, bytes, bytes ? size : 0);
+}
+
+/* Room that the host has for an answer: whether it wants the bytes or only their number, and how many fit. */
+static void put_room(struct call *c, const void *bytes, const CK_ULONG *size)
+{
+	if (!size) {
+		fail(c, CKR_ARGUMENTS_BAD);
+		return;
+	}
+	put_number(c, bytes != NULL);
+	put_number(c, bytes ? *size : 0);
+}
+
+/* A pointer that must be there because an answer goes into it. */
+static void want(struct call *c, const void *pointer)
+{
+	if (!pointer)
+		fail(c, CKR_ARGUMENTS_BAD);
+}
+
+/* The parameter of OAEP is the only one of our mechanisms with a pointer inside: its source follows it. Others go as they are. */
+static void put_mechanism(struct call *c, const CK_MECHANISM *m)
+{
+	if (!m) {
+		fail(c, CKR_ARGUMENTS_BAD);
+		return;
+	}
+	put_number(c, m->mechanism);
+	put_bytes(c, m->pParameter, m->ulParameterLen);
+	if (c->rv == CKR_OK && m->mechanism == CKM_RSA_PKCS_OAEP && m->ulParameterLen == sizeof(CK_RSA_PKCS_OAEP_PARAMS)) {
+		CK_RSA_PKCS_OAEP_PARAMS oaep;
+
+		memcpy(&oaep, m->pParameter, sizeof oaep);
+		put_bytes(c, oaep.pSourceData, oaep.ulSourceDataLen);
+	} else {
+		put_bytes(c, NULL, 0);
+	}
+}
+
+/* A template from the host. Values of array attributes hold pointers, which go nowhere. */
+static void put_template(struct call *c, const CK_ATTRIBUTE *t, CK_ULONG count)
+{
+	CK_ULONG i;
+
+	if ((!t && count) || count > MOST_ATTRIBUTES) {
+		fail(c, CKR_ARGUMENTS_BAD);
+		return;
+	}
+	put_number(c, count);
+	for (i = 0; i < count; i++) {
+		put_number(c, t[i].type);
+		put_bytes(c, t[i].type & CKF_ARRAY_ATTRIBUTE ? NULL : t[i].pValue, t[i].type & CKF_ARRAY_ATTRIBUTE ? 0 : t[i].ulValueLen);
+	}
+}
+
+/* A template that the answer goes into. */
+static void put_wanted(struct call *c, const CK_ATTRIBUTE *t, CK_ULONG count)
+{
+	CK_ULONG i;
+
+	if ((!t && count) || count > MOST_ATTRIBUTES) {
+		fail(c, CKR_ARGUMENTS_BAD);
+		return;
+	}
+	put_number(c, count);
+	for (i = 0; i < count; i++) {
+		put_number(c, t[i].type);
+		put_number(c, t[i].pValue != NULL);
+		put_number(c, t[i].pValue ? t[i].ulValueLen : 0);
+	}
+}
+
+static void begin(struct call *c, enum tpmkey_function function)
+{
+	memset(c, 0, sizeof *c);
+	put_number(c, function);
+}
+
+static CK_ULONG get_number(struct call *c)
+{
+	uint64_t v;
+
+	if (c->at + sizeof v > c->size) {
+		fail(c, CKR_GENERAL_ERROR);
+		return 0;
+	}
+	memcpy(&v, c->bytes + c->at, sizeof v);
+	c->at += sizeof v;
+	return v == UINT64_MAX ? (CK_ULONG)-1 : (CK_ULONG)v;
+}
+
+static const unsigned char *get_bytes(struct call *c, CK_ULONG *size)
+{
+	const unsigned char *bytes;
+
+	*size = get_number(c);
+	if (c->at > c->size || *size > c->size - c->at) {
+		fail(c, CKR_GENERAL_ERROR);
+		*size = 0;
+		return NULL;
+	}
+	bytes = c->bytes + c->at;
+	c->at += *size;
+	return bytes;
+}
+
+/* A text or value of fixed size. */
+static void get_fixed(struct call *c, void *to, CK_ULONG size)
+{
+	CK_ULONG got;
+	const unsigned char *bytes = get_bytes(c, &got);
+
+	if (got == size)
+		memcpy(to, bytes, size);
+	else
+		fail(c, CKR_GENERAL_ERROR);
+}
+
+/* What was put as room: the number of bytes that there are, and as many as go in. */
+static void get_room(struct call *c, void *to, CK_ULONG *size)
+{
+	CK_ULONG room = to ? *size : 0, got, there = get_number(c);
+	const unsigned char *bytes = get_bytes(c, &got);
+
+	if (got > room) {
+		fail(c, CKR_GENERAL_ERROR);
+		return;
+	}
+	*size = there;
+	if (got)
+		memcpy(to, bytes, got);
+}
+
+/* The same for a list of numbers. */
+static void get_list(struct call *c, CK_ULONG *to, CK_ULONG *count)
+{
+	CK_ULONG room = to ? *count : 0, got, i;
+
+	*count = get_number(c);
+	got = get_number(c);
+	if (got > room) {
+		fail(c, CKR_GENERAL_ERROR);
+		return;
+	}
+	for (i = 0; i < got; i++)
+		to[i] = get_number(c);
+}
+
+/*
+ * Sends the request and leaves the response to be read. All signals are blocked meanwhile: a handler of the host's would otherwise run on a
+ * stack of Go's. Answers that there is something to read.
+ */
+static int run(struct call *c)
+{
+	sigset_t all, before;
+	void *response = NULL;
+
+	if (tpmkey_forked() || !tpmkey_started()) {
+		c->rv = CKR_CRYPTOKI_NOT_INITIALIZED;
+		return 0;
+	}
+	if (c->rv != CKR_OK)
+		return 0;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	tpmkey_core(c->bytes, c->size, &response, &c->room);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	explicit_bzero(c->bytes, c->size); /* perhaps a PIN */
+	free(c->bytes);
+	c->bytes = response;
+	c->size = response ? c->room : 0;
+	c->rv = response ? CKR_OK : CKR_HOST_MEMORY;
+	c->rv = response ? get_number(c) : CKR_HOST_MEMORY;
+	return c->at < c->size;
+}
+
+static CK_RV end(struct call *c)
+{
+	if (c->bytes)
+		explicit_bzero(c->bytes, c->size);
+	free(c->bytes);
+	return c->rv;
+}
+
+/* A call whose answer is only its CK_RV. */
+static CK_RV finish(struct call *c)
+{
+	run(c);
+	return end(c);
+}
+
+/* A call whose answer is bytes of varying size. */
+static CK_RV finish_room(struct call *c, void *to, CK_ULONG *size)
+{
+	if (run(c))
+		get_room(c, to, size);
+	return end(c);
+}
+
+static CK_RV finish_list(struct call *c, CK_ULONG *to, CK_ULONG *count)
+{
+	if (run(c))
+		get_list(c, to, count);
+	return end(c);
+}
+
+static CK_RV finish_number(struct call *c, CK_ULONG *to)
+{
+	if (run(c))
+		*to = get_number(c);
+	return end(c);
+}
+
+static void get_version(struct call *c, CK_VERSION *v)
+{
+	v->major = (unsigned char)get_number(c);
+	v->minor = (unsigned char)get_number(c);
+}
+
+/* Functions of the same form share one body each. */
+#define SESSION_ONLY(name) \
+	static CK_RV name(CK_SESSION_HANDLE session) \
+	{ \
+		struct call c; \
+		begin(&c, f##name); \
+		put_number(&c, session); \
+		return finish(&c); \
+	}
+#define SESSION_BYTES(name) \
+	static CK_RV name(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG in_size) \
+	{ \
+		struct call c; \
+		begin(&c, f##name); \
+		put_number(&c, session); \
+		put_bytes(&c, in, in_size); \
+		return finish(&c); \
+	}
+#define SESSION_ROOM(name) \
+	static CK_RV name(CK_SESSION_HANDLE session, CK_BYTE_PTR out, CK_ULONG_PTR out_size) \
+	{ \
+		struct call c; \
+		begin(&c, f##name); \
+		put_number(&c, session); \
+		put_room(&c, out, out_size); \
+		return finish_room(&c, out, out_size); \
+	}
+#define SESSION_BYTES_ROOM(name) \
+	static CK_RV name(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG in_size, CK_BYTE_PTR out, CK_ULONG_PTR out_size) \
+	{ \
+		struct call c; \
+		begin(&c, f##name); \
+		put_number(&c, session); \
+		put_bytes(&c, in, in_size); \
+		put_room(&c, out, out_size); \
+		return finish_room(&c, out, out_size); \
+	}
+#define SESSION_MECHANISM_KEY(name) \
+	static CK_RV name(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key) \
+	{ \
+		struct call c; \
+		begin(&c, f##name); \
+		put_number(&c, session); \
+		put_mechanism(&c, mechanism); \
+		put_number(&c, key); \
+		return finish(&c); \
+	}
+
+/* The names in this file are n_Sign for C_Sign; the numbers are fn_Sign. */
+SESSION_ONLY(n_CloseSession)
+SESSION_ONLY(n_Logout)
+SESSION_ONLY(n_FindObjectsFinal)
+SESSION_ONLY(n_GetFunctionStatus)
+SESSION_ONLY(n_CancelFunction)
+SESSION_BYTES(n_DigestUpdate)
+SESSION_BYTES(n_SignUpdate)
+SESSION_BYTES(n_VerifyUpdate)
+SESSION_BYTES(n_VerifyFinal)
+SESSION_BYTES(n_SeedRandom)
+SESSION_BYTES(n_InitPIN)
+SESSION_ROOM(n_GetOperationState)
+SESSION_ROOM(n_EncryptFinal)
+SESSION_ROOM(n_DecryptFinal)
+SESSION_ROOM(n_DigestFinal)
+SESSION_ROOM(n_SignFinal)
+SESSION_BYTES_ROOM(n_Encrypt)
+SESSION_BYTES_ROOM(n_EncryptUpdate)
+SESSION_BYTES_ROOM(n_Decrypt)
+SESSION_BYTES_ROOM(n_DecryptUpdate)
+SESSION_BYTES_ROOM(n_Digest)
+SESSION_BYTES_ROOM(n_Sign)
+SESSION_BYTES_ROOM(n_SignRecover)
+SESSION_BYTES_ROOM(n_VerifyRecover)
+SESSION_BYTES_ROOM(n_DigestEncryptUpdate)
+SESSION_BYTES_ROOM(n_DecryptDigestUpdate)
+SESSION_BYTES_ROOM(n_SignEncryptUpdate)
+SESSION_BYTES_ROOM(n_DecryptVerifyUpdate)
+SESSION_MECHANISM_KEY(n_EncryptInit)
+SESSION_MECHANISM_KEY(n_DecryptInit)
+SESSION_MECHANISM_KEY(n_SignInit)
+SESSION_MECHANISM_KEY(n_SignRecoverInit)
+SESSION_MECHANISM_KEY(n_VerifyInit)
+SESSION_MECHANISM_KEY(n_VerifyRecoverInit)
+
+static CK_RV n_Initialize(void *init_args)
+{
+	CK_C_INITIALIZE_ARGS *args = init_args;
+	struct call c;
+	CK_RV rv;
+
+	if (tpmkey_forked())
+		return CKR_FUNCTION_FAILED; /* Go does not survive fork */
+	rv = tpmkey_start();
+	if (rv != CKR_OK)
+		return rv;
+	begin(&c, fn_Initialize);
+	put_number(&c, args != NULL);
+	if (args) {
+		put_number(&c, !!args->CreateMutex + !!args->DestroyMutex + !!args->LockMutex + !!args->UnlockMutex);
+		put_number(&c, args->flags);
+		put_number(&c, args->pReserved != NULL);
+	}
+	return finish(&c);
+}
+
+static CK_RV n_Finalize(void *reserved)
+{
+	struct call c;
+
+	begin(&c, fn_Finalize);
+	put_number(&c, reserved != NULL);
+	return finish(&c);
+}
+
+static CK_RV n_GetInfo(CK_INFO_PTR info)
+{
+	struct call c;
+
+	begin(&c, fn_GetInfo);
+	want(&c, info);
+	if (run(&c)) {
+		get_version(&c, &info->cryptokiVersion);
+		get_fixed(&c, info->manufacturerID, sizeof info->manufacturerID);
+		info->flags = get_number(&c);
+		get_fixed(&c, info->libraryDescription, sizeof info->libraryDescription);
+		get_version(&c, &info->libraryVersion);
+	}
+	return end(&c);
+}
+
+static CK_RV n_GetSlotList(CK_BBOOL token_present, CK_SLOT_ID_PTR list, CK_ULONG_PTR count)
+{
+	struct call c;
+
+	begin(&c, fn_GetSlotList);
+	put_number(&c, token_present);
+	put_room(&c, list, count);
+	return finish_list(&c, list, count);
+}
+
+static CK_RV n_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info)
+{
+	struct call c;
+
+	begin(&c, fn_GetSlotInfo);
+	put_number(&c, slot);
+	want(&c, info);
+	if (run(&c)) {
+		get_fixed(&c, info->slotDescription, sizeof info->slotDescription);
+		get_fixed(&c, info->manufacturerID, sizeof info->manufacturerID);
+		info->flags = get_number(&c);
+		get_version(&c, &info->hardwareVersion);
+		get_version(&c, &info->firmwareVersion);
+	}
+	return end(&c);
+}
+
+static CK_RV n_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
+{
+	struct call c;
+
+	begin(&c, fn_GetTokenInfo);
+	put_number(&c, slot);
+	want(&c, info);
+	if (run(&c)) {
+		get_fixed(&c, info->label, sizeof info->label);
+		get_fixed(&c, info->manufacturerID, sizeof info->manufacturerID);
+		get_fixed(&c, info->model, sizeof info->model);
+		get_fixed(&c, info->serialNumber, sizeof info->serialNumber);
+		info->flags = get_number(&c);
+		info->ulMaxSessionCount = get_number(&c);
+		info->ulSessionCount = get_number(&c);
+		info->ulMaxRwSessionCount = get_number(&c);
+		info->ulRwSessionCount = get_number(&c);
+		info->ulMaxPinLen = get_number(&c);
+		info->ulMinPinLen = get_number(&c);
+		info->ulTotalPublicMemory = get_number(&c);
+		info->ulFreePublicMemory = get_number(&c);
+		info->ulTotalPrivateMemory = get_number(&c);
+		info->ulFreePrivateMemory = get_number(&c);
+		get_version(&c, &info->hardwareVersion);
+		get_version(&c, &info->firmwareVersion);
+		get_fixed(&c, info->utcTime, sizeof info->utcTime);
+	}
+	return end(&c);
+}
+
+static CK_RV n_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE_PTR list, CK_ULONG_PTR count)
+{
+	struct call c;
+
+	begin(&c, fn_GetMechanismList);
+	put_number(&c, slot);
+	put_room(&c, list, count);
+	return finish_list(&c, list, count);
+}
+
+static CK_RV n_GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR info)
+{
+	struct call c;
+
+	begin(&c, fn_GetMechanismInfo);
+	put_number(&c, slot);
+	put_number(&c, type);
+	want(&c, info);
+	if (run(&c)) {
+		info->ulMinKeySize = get_number(&c);
+		info->ulMaxKeySize = get_number(&c);
+		info->flags = get_number(&c);
+	}
+	return end(&c);
+}
+
+static CK_RV n_InitToken(CK_SLOT_ID slot, CK_BYTE_PTR pin, CK_ULONG pin_size, CK_BYTE_PTR label)
+{
+	struct call c;
+
+	begin(&c, fn_InitToken);
+	put_number(&c, slot);
+	put_optional(&c, pin, pin_size);
+	want(&c, label);
+	put_bytes(&c, label, 32);
+	return finish(&c);
+}
+
+static CK_RV n_SetPIN(CK_SESSION_HANDLE session, CK_BYTE_PTR old, CK_ULONG old_size, CK_BYTE_PTR new, CK_ULONG new_size)
+{
+	struct call c;
+
+	begin(&c, fn_SetPIN);
+	put_number(&c, session);
+	put_optional(&c, old, old_size);
+	put_optional(&c, new, new_size);
+	return finish(&c);
+}
+
+static CK_RV n_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTIFY notify, CK_SESSION_HANDLE_PTR session)
+{
+	struct call c;
+
+	(void)application; /* never called back */
+	(void)notify;
+	begin(&c, fn_OpenSession);
+	put_number(&c, slot);
+	put_number(&c, flags);
+	want(&c, session);
+	return finish_number(&c, session);
+}
+
+static CK_RV n_CloseAllSessions(CK_SLOT_ID slot)
+{
+	struct call c;
+
+	begin(&c, fn_CloseAllSessions);
+	put_number(&c, slot);
+	return finish(&c);
+}
+
+static CK_RV n_GetSessionInfo(CK_SESSION_HANDLE session, CK_SESSION_INFO_PTR info)
+{
+	struct call c;
+
+	begin(&c, fn_GetSessionInfo);
+	put_number(&c, session);
+	want(&c, info);
+	if (run(&c)) {
+		info->slotID = get_number(&c);
+		info->state = get_number(&c);
+		info->flags = get_number(&c);
+		info->ulDeviceError = get_number(&c);
+	}
+	return end(&c);
+}
+
+static CK_RV n_SetOperationState(CK_SESSION_HANDLE session, CK_BYTE_PTR state, CK_ULONG size, CK_OBJECT_HANDLE encryption, CK_OBJECT_HANDLE authentication)
+{
+	struct call c;
+
+	begin(&c, fn_SetOperationState);
+	put_number(&c, session);
+	put_bytes(&c, state, size);
+	put_number(&c, encryption);
+	put_number(&c, authentication);
+	return finish(&c);
+}
+
+static CK_RV n_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_BYTE_PTR pin, CK_ULONG pin_size)
+{
+	struct call c;
+
+	begin(&c, fn_Login);
+	put_number(&c, session);
+	put_number(&c, user);
+	put_optional(&c, pin, pin_size);
+	return finish(&c);
+}
+
+static CK_RV n_CreateObject(CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR object)
+{
+	struct call c;
+
+	begin(&c, fn_CreateObject);
+	put_number(&c, session);
+	put_template(&c, template, count);
+	want(&c, object);
+	return finish_number(&c, object);
+}
+
+static CK_RV n_CopyObject(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE from, CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR object)
+{
+	struct call c;
+
+	begin(&c, fn_CopyObject);
+	put_number(&c, session);
+	put_number(&c, from);
+	put_template(&c, template, count);
+	want(&c, object);
+	return finish_number(&c, object);
+}
+
+static CK_RV n_DestroyObject(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
+{
+	struct call c;
+
+	begin(&c, fn_DestroyObject);
+	put_number(&c, session);
+	put_number(&c, object);
+	return finish(&c);
+}
+
+static CK_RV n_GetObjectSize(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ULONG_PTR size)
+{
+	struct call c;
+
+	begin(&c, fn_GetObjectSize);
+	put_number(&c, session);
+	put_number(&c, object);
+	want(&c, size);
+	return finish_number(&c, size);
+}
+
+/* Lengths are given for all attributes, also when some cannot be (PKCS #11 v2.40, 5.7). */
+static CK_RV n_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR template, CK_ULONG count)
+{
+	struct call c;
+	CK_ULONG i;
+
+	begin(&c, fn_GetAttributeValue);
+	put_number(&c, session);
+	put_number(&c, object);
+	put_wanted(&c, template, count);
+	if (run(&c))
+		for (i = 0; i < count; i++)
+			get_room(&c, template[i].pValue, &template[i].ulValueLen);
+	return end(&c);
+}
+
+static CK_RV n_SetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR template, CK_ULONG count)
+{
+	struct call c;
+
+	begin(&c, fn_SetAttributeValue);
+	put_number(&c, session);
+	put_number(&c, object);
+	put_template(&c, template, count);
+	return finish(&c);
+}
+
+static CK_RV n_FindObjectsInit(CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR template, CK_ULONG count)
+{
+	struct call c;
+
+	begin(&c, fn_FindObjectsInit);
+	put_number(&c, session);
+	put_template(&c, template, count);
+	return finish(&c);
+}
+
+static CK_RV n_FindObjects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE_PTR objects, CK_ULONG most, CK_ULONG_PTR count)
+{
+	struct call c;
+	CK_ULONG found = most;
+
+	begin(&c, fn_FindObjects);
+	put_number(&c, session);
+	put_number(&c, most);
+	if (most)
+		want(&c, objects);
+	want(&c, count);
+	if (run(&c)) {
+		get_list(&c, objects, &found);
+		*count = found;
+	}
+	return end(&c);
+}
+
+static CK_RV n_DigestInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism)
+{
+	struct call c;
+
+	begin(&c, fn_DigestInit);
+	put_number(&c, session);
+	put_mechanism(&c, mechanism);
+	return finish(&c);
+}
+
+static CK_RV n_DigestKey(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
+{
+	struct call c;
+
+	begin(&c, fn_DigestKey);
+	put_number(&c, session);
+	put_number(&c, key);
+	return finish(&c);
+}
+
+static CK_RV n_Verify(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG size, CK_BYTE_PTR signature, CK_ULONG signature_size)
+{
+	struct call c;
+
+	begin(&c, fn_Verify);
+	put_number(&c, session);
+	put_bytes(&c, data, size);
+	put_bytes(&c, signature, signature_size);
+	return finish(&c);
+}
+
+static CK_RV n_GenerateKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR key)
+{
+	struct call c;
+
+	begin(&c, fn_GenerateKey);
+	put_number(&c, session);
+	put_mechanism(&c, mechanism);
+	put_template(&c, template, count);
+	want(&c, key);
+	return finish_number(&c, key);
+}
+
+static CK_RV n_GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_ATTRIBUTE_PTR public, CK_ULONG public_count,
+	CK_ATTRIBUTE_PTR private, CK_ULONG private_count, CK_OBJECT_HANDLE_PTR public_key, CK_OBJECT_HANDLE_PTR private_key)
+{
+	struct call c;
+
+	begin(&c, fn_GenerateKeyPair);
+	put_number(&c, session);
+	put_mechanism(&c, mechanism);
+	put_template(&c, public, public_count);
+	put_template(&c, private, private_count);
+	want(&c, public_key);
+	want(&c, private_key);
+	if (run(&c)) {
+		*public_key = get_number(&c);
+		*private_key = get_number(&c);
+	}
+	return end(&c);
+}
+
+static CK_RV n_WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE wrapping, CK_OBJECT_HANDLE key, CK_BYTE_PTR out, CK_ULONG_PTR size)
+{
+	struct call c;
+
+	begin(&c, fn_WrapKey);
+	put_number(&c, session);
+	put_mechanism(&c, mechanism);
+	put_number(&c, wrapping);
+	put_number(&c, key);
+	put_room(&c, out, size);
+	return finish_room(&c, out, size);
+}
+
+static CK_RV n_UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE unwrapping, CK_BYTE_PTR wrapped, CK_ULONG size,
+	CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR key)
+{
+	struct call c;
+
+	begin(&c, fn_UnwrapKey);
+	put_number(&c, session);
+	put_mechanism(&c, mechanism);
+	put_number(&c, unwrapping);
+	put_bytes(&c, wrapped, size);
+	put_template(&c, template, count);
+	want(&c, key);
+	return finish_number(&c, key);
+}
+
+static CK_RV n_DeriveKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE base, CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR key)
+{
+	struct call c;
+
+	begin(&c, fn_DeriveKey);
+	put_number(&c, session);
+	put_mechanism(&c, mechanism);
+	put_number(&c, base);
+	put_template(&c, template, count);
+	want(&c, key);
+	return finish_number(&c, key);
+}
+
+static CK_RV n_GenerateRandom(CK_SESSION_HANDLE session, CK_BYTE_PTR out, CK_ULONG size)
+{
+	struct call c;
+
+	begin(&c, fn_GenerateRandom);
+	put_number(&c, session);
+	if (size > MOST_BYTES || (size && !out))
+		fail(&c, CKR_ARGUMENTS_BAD);
+	put_number(&c, size);
+	if (run(&c))
+		get_fixed(&c, out, size);
+	return end(&c);
+}
+
+static CK_RV n_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID_PTR slot, void *reserved)
+{
+	struct call c;
+
+	begin(&c, fn_WaitForSlotEvent);
+	put_number(&c, flags);
+	put_number(&c, reserved != NULL);
+	want(&c, slot);
+	return finish_number(&c, slot);
+}
+
+#define EXPORTED __attribute__((visibility("default")))
+
+EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list);
+
+static CK_RV n_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) { return C_GetFunctionList(list); }
+
+#define TPMKEY_POINTER(name) n_##name,
+static CK_FUNCTION_LIST functions = { { 2, 40 }, TPMKEY_FUNCTIONS(TPMKEY_POINTER) };
+
+EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
+{
+	if (!list)
+		return CKR_ARGUMENTS_BAD;
+	*list = &functions;
+	return CKR_OK;
+}
+
+/* PKCS #11 v3.0, 3.4; p11-kit's header of Debian 12 does not have it. The one interface there is holds the v2.40 functions. */
+struct interface {
+	char *name;
+	void *functions;
+	CK_FLAGS flags;
+};
+
+static char interface_name[] = "PKCS 11";
+static struct interface the_interface = { interface_name, &functions, 0 };
+
+EXPORTED CK_RV C_GetInterfaceList(struct interface *list, CK_ULONG *count);
+EXPORTED CK_RV C_GetInterface(const char *name, const CK_VERSION *version, struct interface **interface, CK_FLAGS flags);
+
+CK_RV C_GetInterfaceList(struct interface *list, CK_ULONG *count)
+{
+	CK_ULONG room;
+
+	if (!count)
+		return CKR_ARGUMENTS_BAD;
+	room = *count;
+	*count = 1;
+	if (!list)
+		return CKR_OK;
+	if (room < 1)
+		return CKR_BUFFER_TOO_SMALL;
+	list[0] = the_interface;
+	return CKR_OK;
+}
+
+CK_RV C_GetInterface(const char *name, const CK_VERSION *version, struct interface **interface, CK_FLAGS flags)
+{
+	if (!interface)
+		return CKR_ARGUMENTS_BAD;
+	if ((name && strcmp(name, interface_name) != 0) || flags ||
+	    (version && (version->major != functions.version.major || version->minor != functions.version.minor)))
+		return CKR_FUNCTION_FAILED;
+	*interface = &the_interface;
+	return CKR_OK;
+}
