@@ -112,6 +112,6 @@ func (s *stage) showClear() error {
 }
 
 func (s *stage) showDelete() error {
-	_, err := s.run(s.program("tpmkey"), "delete", "demo")
+	_, err := s.run(s.program("tpmkey"), "delete", "-yes", "demo")
 	return err
 }

@@ -9,8 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"unicode"
 
 	"github.com/google/go-tpm/tpm2"
+	"golang.org/x/crypto/ssh"
 )
 
 // A Key is an RSA key whose private part only its TPM can use. It is safe for concurrent use.
@@ -76,6 +79,22 @@ func (k *Key) NoDA() bool { return bool(k.area.ObjectAttributes.NoDA) }
 
 // HasPIN tells whether the file says that the key has a PIN.
 func (k *Key) HasPIN() bool { return !k.file.emptyAuth }
+
+// AuthorizedKey is the public key as a line of authorized_keys (sshd(8)), with the label as the comment.
+func (k *Key) AuthorizedKey() ([]byte, error) {
+	public, err := ssh.NewPublicKey(k.Public())
+	if err != nil {
+		return nil, err
+	}
+	line := bytes.TrimSuffix(ssh.MarshalAuthorizedKey(public), []byte("\n"))
+	comment := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, k.Label())
+	return fmt.Appendf(line, " %s\n", comment), nil
+}
 
 // Certificate is the first certificate of NAME.crt beside the key file (DER), nil where there is none.
 func (k *Key) Certificate() []byte {

@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
 )
 
@@ -295,7 +293,7 @@ func (s *store) add(k *Key) error {
 	if err != nil {
 		return err
 	}
-	public, err := authorizedKey(k)
+	public, err := k.AuthorizedKey()
 	if err != nil {
 		return err
 	}
@@ -342,22 +340,6 @@ func syncDir(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
-}
-
-// authorizedKey is the public key in OpenSSH form, with the label as the comment.
-func authorizedKey(k *Key) ([]byte, error) {
-	public, err := ssh.NewPublicKey(k.Public())
-	if err != nil {
-		return nil, err
-	}
-	line := bytes.TrimSuffix(ssh.MarshalAuthorizedKey(public), []byte("\n"))
-	comment := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, k.Label())
-	return fmt.Appendf(line, " %s\n", comment), nil
 }
 
 // Delete removes a key's files: the private part first, without which the others are of no use.

@@ -112,6 +112,8 @@ func (c *conn) read() (int, error) {
 			continue
 		case err != nil:
 			return 0, fmt.Errorf("read: %w", err)
+		case m == 0 && !c.stream:
+			return 0, errors.New("read: it gave no response; it is no TPM")
 		case m == 0:
 			return 0, fmt.Errorf("read: the other side closed after %d bytes of a response", n)
 		}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+func deleteFlags(f *flag.FlagSet, t *tool) { f.BoolVar(&t.yes, "yes", false, "") }
+
+// runDelete deletes a key that may be the only way into somewhere, so it asks.
+func runDelete(t *tool, args []string) error {
+	name, err := oneName(args)
+	if err != nil {
+		return err
+	}
+	keys := t.open()
+	k, err := keys.Key(name)
+	if err != nil {
+		return err
+	}
+	if !t.yes {
+		if err := t.confirm(fmt.Sprintf("delete key %q (%s) for ever?", k.Name(), printable(k.Path()))); err != nil {
+			return err
+		}
+	}
+	return keys.Delete(k)
+}
+
+// confirm asks the person at the terminal.
+func (t *tool) confirm(question string) error {
+	if !term.IsTerminal(int(t.stdin.Fd())) {
+		return usageError("there is no terminal to ask on; add -yes to delete without a question")
+	}
+	fmt.Fprintf(t.stderr, "tpmkey: %s type yes: ", question)
+	answer, err := bufio.NewReader(t.stdin).ReadString('\n')
+	if err != nil || strings.TrimSpace(answer) != "yes" {
+		return fmt.Errorf("nothing was deleted")
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"tpmkey.example/rm/device"
+)
+
+// runDevice shows which chip is used, by what way, and what its filter is worth there.
+func runDevice(t *tool, args []string) error {
+	if err := noArguments(args); err != nil {
+		return err
+	}
+	d, err := device.Open(t.device)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	chip, err := describeChip(d)
+	if err != nil {
+		return err
+	}
+	_, boundary := d.Boundary()
+	w := tabwriter.NewWriter(t.stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(w, "device:\t%s\nchip:\t%s\nmanager:\t%s\nfilter:\t%s\n", d.Spec(), printable(chip), managerOf(d), boundary)
+	return w.Flush()
+}
+
+func managerOf(d *device.Device) string {
+	if d.Managed() {
+		return "tpmkeyd's"
+	}
+	return "this program's own"
+}
+
+// describeChip reads what the chip says of its maker (TPM2_GetCapability, Part 3, 30.2; properties in Part 2, 6.13).
+func describeChip(d *device.Device) (string, error) {
+	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapTPMProperties, Property: uint32(tpm2.TPMPTManufacturer), PropertyCount: 8}.Execute(d)
+	if err != nil {
+		return "", fmt.Errorf("read the properties of %s: %w", d.Spec(), err)
+	}
+	properties, err := r.CapabilityData.Data.TPMProperties()
+	if err != nil {
+		return "", fmt.Errorf("read the properties of %s: %w", d.Spec(), err)
+	}
+	values := map[tpm2.TPMPT]uint32{}
+	for _, p := range properties.TPMProperty {
+		values[p.Property] = p.Value
+	}
+	vendor := letters(values[tpm2.TPMPTVendorString1], values[tpm2.TPMPTVendorString2], values[tpm2.TPMPTVendorString3], values[tpm2.TPMPTVendorString4])
+	firmware := values[tpm2.TPMPTFirmwareVersion1]
+	return fmt.Sprintf("%s %s, firmware %d.%d", letters(values[tpm2.TPMPTManufacturer]), vendor, firmware>>16, firmware&0xffff), nil
+}
+
+// letters are four of them in each number, filled up with NUL or blanks.
+func letters(words ...uint32) string {
+	var b []byte
+	for _, word := range words {
+		b = binary.BigEndian.AppendUint32(b, word)
+	}
+	return strings.Join(strings.Fields(strings.ReplaceAll(string(b), "\x00", " ")), " ")
+}

@@ -1,0 +1,168 @@
+// Tpmkey makes and shows RSA keys that live in the machine's TPM 2.0. What uses them is the PKCS #11 module and the package signer.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// Exit codes. An interrupted command ends as the shell would say it of one that died of SIGINT.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// A verb is one thing that tpmkey does.
+type verb struct {
+	name      string
+	arguments string // as the usage shows them
+	summary   string // one line
+	details   string // what its help adds
+	flags     func(*flag.FlagSet, *tool)
+	run       func(*tool, []string) error
+}
+
+// verbs in the order of the usage.
+var verbs []verb
+
+func init() { // help shows the table that it is in
+	verbs = []verb{
+		{"new", "[-bits N] [-label TEXT] [-id HEX] [-da] [-system] NAME", "make a key", newDetails, newFlags, runNew},
+		{"list", "", "list the keys", listDetails, nil, runList},
+		{"show", "NAME", "show what is known of a key", "", nil, runShow},
+		{"pub", "[-pem] NAME", "print a public key", "The form is OpenSSH's, for authorized_keys, or PEM (SubjectPublicKeyInfo).\n", pubFlags, runPub},
+		{"delete", "[-yes] NAME", "delete a key for ever", "Nobody can bring it back. Without a terminal to ask on, -yes is needed.\n", deleteFlags, runDelete},
+		{"device", "", "show which TPM is used, and whether its filter is a boundary", "", nil, runDevice},
+		{"version", "", "print the version", "", nil, runVersion},
+		{"help", "[COMMAND]", "explain a command", "", nil, runHelp},
+	}
+}
+
+const common = `Every command takes:
+  -device SPEC  the TPM: broker:PATH, /dev/tpms, /dev/tpmrm0, /dev/tpm0, or unix:PATH
+                or tcp:HOST:PORT of an emulator (default: TPMKEY_DEVICE, else the
+                first that opens)
+  -dir DIR      the key directory (default: the user's, then /etc/tpmkey/keys)
+`
+
+func main() {
+	t := &tool{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	os.Exit(t.main(os.Args[1:]))
+}
+
+// main runs a command line and gives its exit code.
+func (t *tool) main(args []string) int {
+	err := t.dispatch(args)
+	t.close()
+	var wrong usageError
+	switch {
+	case err == nil:
+		return 0
+	case t.interrupted():
+		t.say("error: interrupted")
+		return exitInterrupted
+	case errors.As(err, &wrong):
+		t.fail(err)
+		return exitUsage
+	}
+	t.fail(err)
+	return exitFailed
+}
+
+// dispatch finds the verb and takes the flags out of its arguments, wherever they stand.
+func (t *tool) dispatch(args []string) error {
+	if len(args) == 0 {
+		return usageError("no command; run: tpmkey help")
+	}
+	if args[0] == "-h" || args[0] == "--help" || args[0] == "-help" {
+		return runHelp(t, nil)
+	}
+	v, err := verbOf(args[0])
+	if err != nil {
+		return err
+	}
+	flags := flag.NewFlagSet(v.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&t.device, "device", "", "")
+	flags.StringVar(&t.dir, "dir", "", "")
+	if v.flags != nil {
+		v.flags(flags, t)
+	}
+	rest, err := operands(flags, args[1:])
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return runHelp(t, []string{v.name})
+	case err != nil:
+		return usageError(fmt.Sprintf("%s: %v; run: tpmkey help %s", v.name, err, v.name))
+	}
+	return v.run(t, rest)
+}
+
+// operands parses flags before, between and after the other arguments, up to "--".
+func operands(flags *flag.FlagSet, args []string) ([]string, error) {
+	var rest []string
+	for len(args) > 0 {
+		if err := flags.Parse(args); err != nil {
+			return nil, err
+		}
+		left := flags.Args()
+		if n := len(args) - len(left); n > 0 && args[n-1] == "--" {
+			return append(rest, left...), nil
+		}
+		if len(left) == 0 {
+			break
+		}
+		rest, args = append(rest, left[0]), left[1:]
+	}
+	return rest, nil
+}
+
+func verbOf(name string) (*verb, error) {
+	for i := range verbs {
+		if verbs[i].name == name {
+			return &verbs[i], nil
+		}
+	}
+	return nil, usageError(fmt.Sprintf("there is no command %q; run: tpmkey help", name))
+}
+
+// oneName is the only argument of most verbs.
+func oneName(args []string) (string, error) {
+	if len(args) != 1 {
+		return "", usageError(fmt.Sprintf("it takes the name of one key, not %d arguments", len(args)))
+	}
+	return args[0], nil
+}
+
+func noArguments(args []string) error {
+	if len(args) > 0 {
+		return usageError(fmt.Sprintf("it takes no argument %q", args[0]))
+	}
+	return nil
+}
+
+func runHelp(t *tool, args []string) error {
+	if len(args) > 0 {
+		v, err := verbOf(args[0])
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(t.stdout, "usage: %s\n\n%s.\n%s\n%s", v.usage(), capital(v.summary), v.details, common)
+		return nil
+	}
+	fmt.Fprintf(t.stdout, "RSA keys that live in the machine's TPM.\n\n")
+	for _, v := range verbs {
+		fmt.Fprintf(t.stdout, "  %-14s %s\n", "tpmkey "+v.name, v.summary)
+	}
+	fmt.Fprintf(t.stdout, "\n%s", common)
+	return nil
+}
+
+func (v *verb) usage() string { return strings.TrimSpace("tpmkey " + v.name + " " + v.arguments) }
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"tpmkey.example/provider"
+)
+
+const newDetails = `
+  -bits N       size of the modulus: 2048 (the default), 3072 or 4096, where the TPM
+                has them
+  -label TEXT   what programs call the key (default: NAME)
+  -id HEX       the key's CKA_ID (default: SHA-1 of the modulus)
+  -da           let wrong passwords for this key count towards the lockout of the
+                whole TPM
+  -system       make it in /etc/tpmkey/keys, for services
+
+The public key goes to standard output. The private one never leaves the TPM: if
+the TPM is cleared or breaks, the key is lost, so have another way in.
+`
+
+type newOptions struct {
+	bits      int
+	label, id string
+	da        bool
+	system    bool
+}
+
+func newFlags(f *flag.FlagSet, t *tool) {
+	f.IntVar(&t.new.bits, "bits", provider.DefaultBits, "")
+	f.StringVar(&t.new.label, "label", "", "")
+	f.StringVar(&t.new.id, "id", "", "")
+	f.BoolVar(&t.new.da, "da", false, "")
+	f.BoolVar(&t.new.system, "system", false, "")
+}
+
+// keySizes are what a TPM may have.
+var keySizes = []int{2048, 3072, 4096}
+
+func runNew(t *tool, args []string) error {
+	name, err := oneName(args)
+	if err != nil {
+		return err
+	}
+	template, err := t.new.template()
+	if err != nil {
+		return err
+	}
+	dirs, err := t.new.dirs(t.dir)
+	if err != nil {
+		return err
+	}
+	key, err := t.open(dirs...).Create(name, template)
+	if err != nil {
+		return err
+	}
+	return t.introduce(key)
+}
+
+func (o newOptions) template() (provider.Template, error) {
+	id, err := hex.DecodeString(o.id)
+	switch {
+	case err != nil:
+		return provider.Template{}, usageError(fmt.Sprintf("-id %q: not hexadecimal", o.id))
+	case !slices.Contains(keySizes, o.bits):
+		return provider.Template{}, usageError(fmt.Sprintf("-bits %d: a key has one of %v", o.bits, keySizes))
+	}
+	return provider.Template{Bits: o.bits, Label: o.label, ID: id, DA: o.da}, nil
+}
+
+// dirs are where to make the key. A user without a home does not get it into the system's directory instead.
+func (o newOptions) dirs(named string) ([]string, error) {
+	switch {
+	case o.system && named != "":
+		return nil, usageError("-system and -dir name two directories")
+	case o.system:
+		return []string{provider.SystemDir}, nil
+	case named != "":
+		return nil, nil
+	}
+	dir, err := provider.UserDir()
+	return []string{dir}, err
+}
+
+// introduce prints the new key's public part, and says what to do with it.
+func (t *tool) introduce(key *provider.Key) error {
+	fingerprint, err := fingerprint(key)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(t.stderr, "Made RSA %d key %q, %s\n", key.Public().N.BitLen(), key.Name(), fingerprint)
+	fmt.Fprintf(t.stderr, "Its file is %s: of use with this TPM only.\n", key.Path())
+	fmt.Fprintf(t.stderr, "If the TPM is cleared or breaks, the key is lost: have another way in.\n\n")
+	fmt.Fprintf(t.stderr, "To log in with it over ssh:\n")
+	fmt.Fprintf(t.stderr, "  ssh-copy-id -f -i '%s' USER@HOST\n", publicFile(key))
+	fmt.Fprintf(t.stderr, "  ssh -o PKCS11Provider=%s USER@HOST\n", modulePath())
+	fmt.Fprintf(t.stderr, "or, in ~/.ssh/config:\n")
+	fmt.Fprintf(t.stderr, "  PKCS11Provider %s\n\n", modulePath())
+	return t.printPublic(key)
+}
+
+func publicFile(key *provider.Key) string {
+	return filepath.Join(filepath.Dir(key.Path()), key.Name()+".pub")
+}
+
+const moduleName = "tpmkey-pkcs11.so"
+
+// modulePath finds the PKCS #11 module that was installed, or built, with this program.
+func modulePath() string {
+	program, err := os.Executable()
+	if err != nil {
+		return moduleName
+	}
+	dir := filepath.Dir(program)
+	for _, pattern := range []string{"../lib/*/pkcs11", "../lib64/pkcs11", "../lib/pkcs11", "."} {
+		found, _ := filepath.Glob(filepath.Join(dir, pattern, moduleName)) // the patterns are well-formed
+		if len(found) > 0 {
+			return found[0]
+		}
+	}
+	return moduleName
+}

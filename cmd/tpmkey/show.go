@@ -1,0 +1,179 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"flag"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+
+	"golang.org/x/crypto/ssh"
+
+	"tpmkey.example/provider"
+)
+
+const listDetails = "One line for each key: name, bits, fingerprint, directory. Files that are no keys are named on standard error, and the exit code is 1.\n"
+
+// runList prints what can be used, also when some files cannot.
+func runList(t *tool, args []string) error {
+	if err := noArguments(args); err != nil {
+		return err
+	}
+	keys, refused := t.open().Keys()
+	w := tabwriter.NewWriter(t.stdout, 0, 8, 2, ' ', 0)
+	for _, k := range keys {
+		fingerprint, err := fingerprint(k)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", k.Name(), k.Public().N.BitLen(), fingerprint, printable(k.Path()))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return refused
+}
+
+func fingerprint(k *provider.Key) (string, error) {
+	public, err := ssh.NewPublicKey(k.Public())
+	if err != nil {
+		return "", err
+	}
+	return ssh.FingerprintSHA256(public), nil
+}
+
+// printable keeps what a file says from moving the cursor or looking like another line.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+func runShow(t *tool, args []string) error {
+	k, err := t.key(args)
+	if err != nil {
+		return err
+	}
+	fingerprint, err := fingerprint(k)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(t.stdout, 0, 8, 2, ' ', 0)
+	for _, row := range [][2]string{
+		{"name", k.Name()},
+		{"label", printable(k.Label())},
+		{"id", fmt.Sprintf("%x", k.ID())},
+		{"file", printable(k.Path())},
+		{"key", fmt.Sprintf("RSA %d", k.Public().N.BitLen())},
+		{"fingerprint", fingerprint},
+		{"use", use(k)},
+		{"pin", pin(k)},
+		{"lockout", lockout(k)},
+		{"parent", parent(k)},
+		{"certificate", certificate(k)},
+	} {
+		fmt.Fprintf(w, "%s:\t%s\n", row[0], row[1])
+	}
+	return w.Flush()
+}
+
+// key opens the one key that the arguments name.
+func (t *tool) key(args []string) (*provider.Key, error) {
+	name, err := oneName(args)
+	if err != nil {
+		return nil, err
+	}
+	return t.open().Key(name)
+}
+
+func use(k *provider.Key) string {
+	var uses []string
+	if k.CanSign() {
+		uses = append(uses, "sign")
+	}
+	if k.CanDecrypt() {
+		uses = append(uses, "decrypt")
+	}
+	return strings.Join(uses, ", ")
+}
+
+func pin(k *provider.Key) string {
+	if k.HasPIN() {
+		return "set"
+	}
+	return "none"
+}
+
+func lockout(k *provider.Key) string {
+	if k.NoDA() {
+		return "wrong passwords for this key are not counted"
+	}
+	return "wrong passwords for this key count towards the lockout of the whole TPM"
+}
+
+func parent(k *provider.Key) string {
+	text := fmt.Sprintf("0x%08x", k.Parent())
+	if name := k.ParentName(); name != nil {
+		return fmt.Sprintf("%s, Name %x", text, name)
+	}
+	return text + ", not pinned"
+}
+
+func certificate(k *provider.Key) string {
+	der := k.Certificate()
+	if der == nil {
+		return "none"
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return "damaged: " + printable(err.Error())
+	}
+	if public, ok := c.PublicKey.(interface{ Equal(any) bool }); ok && !public.Equal(k.Public()) {
+		return "of another key: " + printable(c.Subject.String())
+	}
+	return fmt.Sprintf("%s, until %s", printable(c.Subject.String()), c.NotAfter.Format("2006-01-02"))
+}
+
+func pubFlags(f *flag.FlagSet, t *tool) { f.BoolVar(&t.pem, "pem", false, "") }
+
+func runPub(t *tool, args []string) error {
+	k, err := t.key(args)
+	if err != nil {
+		return err
+	}
+	if t.pem {
+		der, err := x509.MarshalPKIXPublicKey(k.Public())
+		if err != nil {
+			return err
+		}
+		return pem.Encode(t.stdout, &pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	}
+	return t.printPublic(k)
+}
+
+func (t *tool) printPublic(k *provider.Key) error {
+	line, err := k.AuthorizedKey()
+	if err != nil {
+		return err
+	}
+	_, err = t.stdout.Write(line)
+	return err
+}
+
+func runVersion(t *tool, args []string) error {
+	if err := noArguments(args); err != nil {
+		return err
+	}
+	version := "(unknown)"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = info.Main.Version
+	}
+	_, err := fmt.Fprintln(t.stdout, "tpmkey", version)
+	return err
+}

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-tpm/tpm2"
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+
+	"tpmkey.example/rm/tpmtest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"tpmkey": main})
+}
+
+// The scripts run tpmkey as a person would, each on a fresh emulated chip.
+func TestScripts(t *testing.T) {
+	tpmtest.Need(t, "ssh-keygen", "openssl")
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			chip := tpmtest.Record(tpmtest.Dial(env.T().(testing.TB), tpmtest.Simulator(env.T().(testing.TB))))
+			env.Setenv("TPMKEY_DEVICE", tpmtest.Serve(env.T().(testing.TB), chip))
+			env.Setenv("XDG_DATA_HOME", env.WorkDir)
+			env.Setenv("KEYS", filepath.Join(env.WorkDir, "tpmkey"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"errors": oneError, "mode": checkMode},
+	})
+}
+
+// oneError wants each line of the last command's standard error to be an error in the tool's form: lower case, without a full stop.
+func oneError(script *testscript.TestScript, negated bool, _ []string) {
+	said := script.ReadFile("stderr")
+	if negated || said == "" {
+		script.Fatalf("errors: there must be one: %q", said)
+	}
+	for line := range strings.Lines(said) {
+		text, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "tpmkey: error: ")
+		if !ok || text == "" || strings.HasSuffix(text, ".") {
+			script.Fatalf("errors: not in the tool's form: %q", line)
+		}
+	}
+}
+
+// checkMode wants a file to have the permissions that it names.
+func checkMode(script *testscript.TestScript, negated bool, args []string) {
+	info, err := os.Stat(script.MkAbs(args[1]))
+	script.Check(err)
+	if want, got := args[0], info.Mode().Perm().String(); negated || got != want {
+		script.Fatalf("mode: %s has %s, not %s", args[1], got, want)
+	}
+}
+
+// run runs tpmkey with a TPM and a store of its own.
+func command(t *testing.T, spec, store string, args ...string) *exec.Cmd {
+	t.Helper()
+	program, err := exec.LookPath("tpmkey")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(program, args...)
+	c.Env = []string{"TPMKEY_DEVICE=" + spec, "XDG_DATA_HOME=" + store, "PATH=" + os.Getenv("PATH")}
+	return c
+}
+
+// A TPM that answers everything with an error makes one error, which names it, and no key.
+func TestBadTPM(t *testing.T) {
+	for name, row := range map[string]struct {
+		answer tpm2.TPMRC
+		want   string
+	}{
+		"failure mode": {tpm2.TPMRCFailure, "failure mode"},
+		"not started":  {tpm2.TPMRCInitialize, "was not started"},
+		"lockout":      {tpm2.TPMRCLockout, "locked after too many wrong passwords"},
+		"denied":       {0x000B0143, "the TPM's filter does not allow this"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			failing := tpmtest.Func(func([]byte) ([]byte, error) {
+				return binary.BigEndian.AppendUint32([]byte{0x80, 0x01, 0, 0, 0, 10}, uint32(row.answer)), nil
+			})
+			expectFailure(t, command(t, "broker:"+socketPath(tpmtest.Serve(t, failing)), t.TempDir(), "new", "demo"), row.want)
+		})
+	}
+	t.Run("garbage", func(t *testing.T) {
+		garbled := tpmtest.Func(func([]byte) ([]byte, error) { return []byte("\x80\x01\x00\x00\x00\x0cgarble"), nil })
+		expectFailure(t, command(t, tpmtest.Serve(t, garbled), t.TempDir(), "new", "demo"), "response")
+	})
+	t.Run("silence", func(t *testing.T) {
+		silent := tpmtest.Func(func([]byte) ([]byte, error) { return nil, errors.New("gone") })
+		expectFailure(t, command(t, tpmtest.Serve(t, silent), t.TempDir(), "new", "demo"), "closed")
+	})
+}
+
+func socketPath(spec string) string { return strings.TrimPrefix(spec, "unix:") }
+
+// expectFailure wants exit status 1, nothing on standard output, one line of error with a text in it, and no key.
+func expectFailure(t *testing.T, c *exec.Cmd, want string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	err := c.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("%v", err)
+	}
+	said := stderr.String()
+	if stdout.Len() > 0 || !strings.HasPrefix(said, "tpmkey: error: ") || strings.Count(said, "\n") != 1 || !strings.Contains(said, want) {
+		t.Errorf("standard output %q, error %q, which should say %q", &stdout, said, want)
+	}
+	for _, variable := range c.Env {
+		if store, ok := strings.CutPrefix(variable, "XDG_DATA_HOME="); ok {
+			noFiles(t, filepath.Join(store, "tpmkey"))
+		}
+	}
+}
+
+func noFiles(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		t.Errorf("%s was left behind", entry.Name())
+	}
+}
+
+// Ctrl-C in the middle of a long creation ends it, with no key and nothing left in the chip.
+func TestInterruptedNew(t *testing.T) {
+	spec := tpmtest.Simulator(t)
+	chip := tpmtest.Dial(t, spec)
+	creating := make(chan struct{}, 1)
+	slow := tpmtest.Func(func(cmd []byte) ([]byte, error) {
+		if tpm2.TPMCC(binary.BigEndian.Uint32(cmd[6:])) == tpm2.TPMCCCreate {
+			creating <- struct{}{}
+			time.Sleep(time.Second)
+		}
+		return chip.Send(cmd)
+	})
+	store := t.TempDir()
+	c := command(t, tpmtest.Serve(t, slow), store, "new", "demo")
+	stderr, err := c.StderrPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-creating
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	said, _ := io.ReadAll(stderr)
+	err = c.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted || string(said) != "tpmkey: error: interrupted\n" {
+		t.Errorf("%v, said %q", err, said)
+	}
+	noFiles(t, filepath.Join(store, "tpmkey"))
+	tpmtest.NoLeaks(t, spec)
+}
+
+// Two processes that make one name at once make one key, whole, and one error.
+func TestSameNameAtOnce(t *testing.T) {
+	spec, store := tpmtest.Simulator(t), t.TempDir()
+	var both [2]*exec.Cmd
+	var said [2]bytes.Buffer
+	for i := range both {
+		both[i] = command(t, spec, store, "new", "demo")
+		both[i].Stderr = &said[i]
+		if err := both[i].Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failed := 0
+	for i, c := range both {
+		if c.Wait() != nil {
+			failed++
+			if !strings.Contains(said[i].String(), "a key of that name exists") {
+				t.Errorf("said %q", &said[i])
+			}
+		}
+	}
+	if failed != 1 {
+		t.Errorf("%d of 2 failed", failed)
+	}
+	if output, err := command(t, spec, store, "show", "demo").CombinedOutput(); err != nil {
+		t.Errorf("show: %v\n%s", err, output)
+	}
+}
+
+// A disk that is full in the middle of new leaves no half key. The limit on the size of files stands for the disk: anybody can set it.
+func TestFullDisk(t *testing.T) {
+	for _, limit := range []string{"0", "1"} { // KiB: nothing fits, or the key file does not
+		c := command(t, tpmtest.Simulator(t), t.TempDir(), "new", "demo")
+		c.Path, c.Args = "/bin/bash", append([]string{"bash", "-c", "ulimit -f " + limit + `; exec "$@"`, "bash"}, append([]string{c.Path}, c.Args[1:]...)...)
+		expectFailure(t, c, "file too large")
+	}
+}
+
+// A TPM and a store that belong to others make an error that says whose they are and what to do.
+func TestNoPermission(t *testing.T) {
+	dir, err := os.MkdirTemp("/tmp", "tpmkey-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	chip := filepath.Join(dir, "tpm0")
+	if err := os.WriteFile(chip, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	c := asNobody(t, dir, command(t, chip, "/nonexistent", "device"))
+	expectFailure(t, c, "permission denied")
+	store := filepath.Join(dir, "store")
+	if err := os.MkdirAll(filepath.Join(store, "tpmkey"), 0o555); err != nil {
+		t.Fatal(err)
+	}
+	expectFailure(t, asNobody(t, dir, command(t, tpmtest.Simulator(t), store, "new", "demo")), "cannot be written: permission denied")
+}
+
+// asNobody lets a command run without privileges. Root needs a copy of the program that others may reach.
+func asNobody(t *testing.T, dir string, c *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	if unix.Geteuid() != 0 {
+		return c
+	}
+	program, err := os.ReadFile(c.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Path = filepath.Join(dir, "tpmkey")
+	if err := os.WriteFile(c.Path, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c.Dir = dir
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	return c
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/google/go-tpm/tpm2/transport"
+
+	"tpmkey.example/provider"
+	"tpmkey.example/rm/device"
+)
+
+// A tool is one run of tpmkey: where it reads and writes, and what its flags say. Standard output gets data and nothing else.
+type tool struct {
+	stdin          *os.File
+	stdout, stderr io.Writer
+
+	device, dir string // flags of all verbs; "": the defaults
+	new         newOptions
+	pem, yes    bool
+
+	keys     *provider.Provider // once opened
+	stopping context.Context    // nil until a TPM was opened
+}
+
+// A usageError is a command line that means nothing.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+// say writes a line to the person who runs the tool.
+func (t *tool) say(format string, args ...any) {
+	fmt.Fprintf(t.stderr, "tpmkey: "+format+"\n", args...)
+}
+
+// fail says an error, and each error of a joined one on a line of its own.
+func (t *tool) fail(err error) {
+	for line := range strings.Lines(err.Error()) {
+		t.say("error: %s", strings.TrimSuffix(line, "\n"))
+	}
+}
+
+// open gives the keys of the directories that the flags name.
+func (t *tool) open(dirs ...string) *provider.Provider {
+	if t.dir != "" {
+		dirs = []string{t.dir}
+	}
+	if len(dirs) == 0 {
+		dirs = provider.DefaultDirs()
+	}
+	t.keys = provider.Open(dirs, t.dial)
+	return t.keys
+}
+
+// dial opens the TPM. From then on a first signal only ends the work, so that nothing stays loaded in the chip; a second one kills.
+func (t *tool) dial() (transport.TPMCloser, error) {
+	if t.interrupted() {
+		return nil, errInterrupted
+	}
+	d, err := device.Open(t.device)
+	if err != nil {
+		return nil, err
+	}
+	if t.stopping == nil {
+		stopping, again := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+		context.AfterFunc(stopping, again)
+		t.stopping = stopping
+	}
+	return interruptible{d, t}, nil
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// interruptible is a TPM whose answers count no more once the tool was interrupted.
+type interruptible struct {
+	*device.Device
+	tool *tool
+}
+
+// Send runs a command that is not too late.
+func (i interruptible) Send(command []byte) ([]byte, error) {
+	if i.tool.interrupted() {
+		return nil, errInterrupted
+	}
+	response, err := i.Device.Send(command)
+	if i.tool.interrupted() {
+		return nil, errInterrupted
+	}
+	return response, err
+}
+
+func (t *tool) interrupted() bool { return t.stopping != nil && t.stopping.Err() != nil }
+
+// close gives the TPM back.
+func (t *tool) close() {
+	if t.keys != nil {
+		t.keys.Close()
+	}
+}
