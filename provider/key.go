@@ -280,14 +280,26 @@ func (k *Key) tpmDecrypt(scheme tpm2.TPMTRSADecrypt, ciphertext []byte) (plainte
 	return plaintext, err
 }
 
-// DecryptPKCS1v15 decrypts with RSAES-PKCS1-v1_5 (RFC 8017, 7.2). Whoever lets others see whether it failed has built a padding oracle.
+// DecryptPKCS1v15 decrypts with RSAES-PKCS1-v1_5 (RFC 8017, 7.2). Whoever lets others see whether it failed has built a padding oracle. Where the key
+// allows it the padding is taken off in software: chips differ in what they answer when it is wrong.
 func (k *Key) DecryptPKCS1v15(ciphertext []byte) ([]byte, error) {
-	plaintext, err := k.tpmDecrypt(tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgRSAES, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgRSAES, &tpm2.TPMSEncSchemeRSAES{})}, ciphertext)
+	plaintext, err := k.decryptPKCS1v15(ciphertext)
 	return plaintext, k.wrap("decrypt", err)
 }
 
-// DecryptOAEP decrypts with RSAES-OAEP (RFC 8017, 7.1). A TPM takes only labels that end with a NUL byte, which then belongs to the label, and one
-// hash for both purposes; the rest is done in software.
+func (k *Key) decryptPKCS1v15(ciphertext []byte) ([]byte, error) {
+	if !k.hasRaw() {
+		return k.tpmDecrypt(tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgRSAES, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgRSAES, &tpm2.TPMSEncSchemeRSAES{})}, ciphertext)
+	}
+	encoded, err := k.raw(ciphertext)
+	if err != nil {
+		return nil, err
+	}
+	return unpadPKCS1v15(encoded)
+}
+
+// DecryptOAEP decrypts with RSAES-OAEP (RFC 8017, 7.1), the padding in software where the key allows it. A TPM takes one hash for both purposes, and only
+// labels that end with a NUL byte, which then belongs to the label.
 func (k *Key) DecryptOAEP(hash, mgfHash crypto.Hash, label, ciphertext []byte) ([]byte, error) {
 	plaintext, err := k.decryptOAEP(hash, mgfHash, label, ciphertext)
 	return plaintext, k.wrap("decrypt", err)
@@ -297,19 +309,23 @@ func (k *Key) decryptOAEP(hash, mgfHash crypto.Hash, label, ciphertext []byte) (
 	if !hash.Available() || !mgfHash.Available() {
 		return nil, fmt.Errorf("%w: an unknown hash", ErrUsage)
 	}
-	alg, known := algOf[hash]
-	if known && hash == mgfHash && len(label) == 0 {
-		scheme := tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgOAEP, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgOAEP, &tpm2.TPMSEncSchemeOAEP{HashAlg: alg})}
-		plaintext, err := k.tpmDecrypt(scheme, ciphertext)
-		if !lacksHash(err) || !k.hasRaw() {
-			return plaintext, err
-		}
+	if !k.hasRaw() {
+		return k.tpmDecryptOAEP(hash, mgfHash, label, ciphertext)
 	}
 	encoded, err := k.raw(ciphertext)
 	if err != nil {
 		return nil, err
 	}
 	return unpadOAEP(hash, mgfHash, label, encoded)
+}
+
+func (k *Key) tpmDecryptOAEP(hash, mgfHash crypto.Hash, label, ciphertext []byte) ([]byte, error) {
+	alg, known := algOf[hash]
+	if !known || hash != mgfHash || len(label) > 0 {
+		return nil, fmt.Errorf("%w: OAEP with a label or with two hashes", ErrUsage)
+	}
+	scheme := tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgOAEP, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgOAEP, &tpm2.TPMSEncSchemeOAEP{HashAlg: alg})}
+	return k.tpmDecrypt(scheme, ciphertext)
 }
 
 // wrap names the key in an error.

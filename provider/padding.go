@@ -124,6 +124,22 @@ func unpadOAEP(hash, mgfHash crypto.Hash, label, em []byte) ([]byte, error) {
 	return rest[index+1:], nil
 }
 
+// unpadPKCS1v15 is EME-PKCS1-v1_5 decoding (RFC 8017, 7.2.2, step 3), in the same time whatever is wrong.
+func unpadPKCS1v15(em []byte) ([]byte, error) {
+	looking, index := 1, 0
+	for i, b := range em[2:] {
+		zero := subtle.ConstantTimeByteEq(b, 0)
+		index = subtle.ConstantTimeSelect(looking&zero, i+2, index)
+		looking = subtle.ConstantTimeSelect(zero, 0, looking)
+	}
+	const shortest = 2 + 8 // the two bytes and the padding before the separator
+	good := subtle.ConstantTimeByteEq(em[0], 0) & subtle.ConstantTimeByteEq(em[1], 2) & subtle.ConstantTimeLessOrEq(shortest, index)
+	if good&^looking != 1 {
+		return nil, rsa.ErrDecryption
+	}
+	return em[index+1:], nil
+}
+
 // publicOperation is RSAVP1 (RFC 8017, 5.2.2), into as many bytes as the modulus has.
 func publicOperation(k *rsa.PublicKey, signature []byte) []byte {
 	m := new(big.Int).Exp(new(big.Int).SetBytes(signature), big.NewInt(int64(k.E)), k.N)

@@ -117,11 +117,6 @@ func initialized(f function) function {
 	}
 }
 
-// refuse is a function that answers the same always.
-func refuse(rv CKR) function {
-	return initialized(func(*Library, *request, *response) CKR { return rv })
-}
-
 // onSession makes a function of one that works on the session whose handle comes first. One session does one thing at a time.
 func onSession(f func(s *session, r *request, out *response) CKR) function {
 	return initialized(func(l *Library, r *request, out *response) CKR {
