@@ -138,7 +138,7 @@ static void put_wanted(struct call *c, const CK_ATTRIBUTE *t, CK_ULONG count)
 	}
 }
 
-static void begin(struct call *c, enum tpmkey_function function)
+static void begin(struct call *c, uint64_t function)
 {
 	memset(c, 0, sizeof *c);
 	put_number(c, function);
@@ -226,6 +226,13 @@ static int run(struct call *c)
 	if (tpmkey_forked() || !tpmkey_started()) {
 		c->rv = CKR_CRYPTOKI_NOT_INITIALIZED;
 		return 0;
+	}
+	if (c->rv == CKR_ARGUMENTS_BAD) {
+		uint64_t function;
+
+		memcpy(&function, c->bytes, sizeof function);
+		free(c->bytes);
+		begin(c, function | TPMKEY_MALFORMED); /* the core says what that means in its state */
 	}
 	if (c->rv != CKR_OK)
 		return 0;

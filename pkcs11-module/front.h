@@ -9,6 +9,7 @@
 #define TPMKEY_FRONT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define CRYPTOKI_COMPAT 1
 #include <p11-kit/pkcs11.h>
@@ -30,6 +31,9 @@
 #define TPMKEY_NUMBER(name) fn_##name,
 enum tpmkey_function { fn_none, TPMKEY_FUNCTIONS(TPMKEY_NUMBER) fn_count };
 #undef TPMKEY_NUMBER
+
+/* Added to the number of a function whose pointers cannot be followed; nothing comes after it. */
+#define TPMKEY_MALFORMED ((uint64_t)1 << 32)
 
 /* start.c: the Go runtime, started at the first C_Initialize. */
 CK_RV tpmkey_start(void);

@@ -17,8 +17,9 @@
 
 typedef void (*init_function)(int argc, char **argv, char **envp);
 
-extern init_function tpmkey_init_start[] __attribute__((visibility("hidden")));
-extern init_function tpmkey_init_end[] __attribute__((visibility("hidden")));
+/* From defer.ld. Weak, because the package's tests are linked without it. */
+extern init_function tpmkey_init_start[] __attribute__((weak, visibility("hidden")));
+extern init_function tpmkey_init_end[] __attribute__((weak, visibility("hidden")));
 extern char **environ;
 
 static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;

@@ -32,6 +32,9 @@ func NewLibrary(open func() *provider.Provider, log func(string)) *Library {
 	return &Library{open: open, log: log}
 }
 
+// malformed is added to the number of a function whose pointers the front could not follow.
+const malformed = 1 << 32
+
 // Call answers one request of the front. A panic is ours, never the host's.
 func (l *Library) Call(message []byte) (answer []byte) {
 	r := &request{rest: message}
@@ -42,6 +45,10 @@ func (l *Library) Call(message []byte) (answer []byte) {
 			answer = new(response).number(uint64(CKR_GENERAL_ERROR)).b
 		}
 	}()
+	if function&malformed != 0 {
+		rv := initialized(func(*Library, *request, *response) CKR { return CKR_ARGUMENTS_BAD })(l, r, nil)
+		return new(response).number(uint64(rv)).b
+	}
 	if function >= uint64(len(functions)) || functions[function] == nil {
 		return new(response).number(uint64(CKR_FUNCTION_NOT_SUPPORTED)).b
 	}

@@ -1,0 +1,340 @@
+/*
+ * A host of the module in C: what only C can do to it. Each mode ends with 0, or with a line on standard error.
+ *
+ *   host MODULE null|closed|threads|signals|fork
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CRYPTOKI_COMPAT 1
+#include <p11-kit/pkcs11.h>
+
+static CK_FUNCTION_LIST *f;
+static int failed;
+
+#define CHECK(want, call)                                                                                              \
+	do {                                                                                                           \
+		CK_RV rv_ = (call);                                                                                    \
+		if (rv_ != (want)) {                                                                                   \
+			fprintf(stderr, "%s: 0x%lx, want 0x%lx\n", #call, rv_, (CK_RV)(want));                         \
+			failed = 1;                                                                                    \
+		}                                                                                                      \
+	} while (0)
+
+static void load(const char *module)
+{
+	void *library = dlopen(module, RTLD_NOW | RTLD_LOCAL);
+	CK_RV (*get)(CK_FUNCTION_LIST **) = library ? dlsym(library, "C_GetFunctionList") : NULL;
+
+	if (!get || get(NULL) != CKR_ARGUMENTS_BAD || get(&f) != CKR_OK) {
+		fprintf(stderr, "load: %s\n", dlerror());
+		exit(1);
+	}
+}
+
+/* PKCS #11 v3.0, 3.4, which p11-kit 0.24 does not declare. */
+struct interface {
+	char *name;
+	CK_FUNCTION_LIST *functions;
+	CK_FLAGS flags;
+};
+
+static void interfaces(const char *module)
+{
+	void *library = dlopen(module, RTLD_NOW | RTLD_LOCAL);
+	CK_RV (*list)(struct interface *, CK_ULONG *) = dlsym(library, "C_GetInterfaceList");
+	CK_RV (*get)(const char *, const CK_VERSION *, struct interface **, CK_FLAGS) = dlsym(library, "C_GetInterface");
+	struct interface one = { 0 }, *found = NULL;
+	CK_VERSION other = { 3, 0 };
+	CK_ULONG count = 0;
+
+	CHECK(CKR_ARGUMENTS_BAD, list(NULL, NULL));
+	CHECK(CKR_OK, list(NULL, &count));
+	count = 0;
+	CHECK(CKR_BUFFER_TOO_SMALL, list(&one, &count));
+	CHECK(CKR_OK, list(&one, &count));
+	CHECK(CKR_ARGUMENTS_BAD, get(NULL, NULL, NULL, 0));
+	CHECK(CKR_FUNCTION_FAILED, get("Vendor", NULL, &found, 0));
+	CHECK(CKR_FUNCTION_FAILED, get(NULL, &other, &found, 0));
+	CHECK(CKR_OK, get(NULL, NULL, &found, 0));
+	if (count != 1 || one.functions != f || !found || found->functions != f || strcmp(found->name, "PKCS 11")) {
+		fprintf(stderr, "the interface is not the function list\n");
+		failed = 1;
+	}
+}
+
+static CK_SESSION_HANDLE open_session(void)
+{
+	CK_SESSION_HANDLE s = 0;
+
+	CHECK(CKR_OK, f->C_OpenSession(0, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &s));
+	return s;
+}
+
+static CK_OBJECT_HANDLE private_key(CK_SESSION_HANDLE s)
+{
+	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+	CK_ATTRIBUTE template = { CKA_CLASS, &class, sizeof class };
+	CK_OBJECT_HANDLE key = 0;
+	CK_ULONG found = 0;
+
+	CHECK(CKR_OK, f->C_FindObjectsInit(s, &template, 1));
+	CHECK(CKR_OK, f->C_FindObjects(s, &key, 1, &found));
+	CHECK(CKR_OK, f->C_FindObjectsFinal(s));
+	if (found != 1) {
+		fprintf(stderr, "%lu private keys\n", found);
+		exit(1);
+	}
+	return key;
+}
+
+static void sign(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE key)
+{
+	CK_MECHANISM mechanism = { CKM_SHA256_RSA_PKCS, NULL, 0 };
+	CK_BYTE data[] = "data", signature[512];
+	CK_ULONG size = sizeof signature;
+
+	CHECK(CKR_OK, f->C_SignInit(s, &mechanism, key));
+	CHECK(CKR_OK, f->C_Sign(s, data, sizeof data, signature, &size));
+	if (size != 256) {
+		fprintf(stderr, "a signature of %lu bytes\n", size);
+		failed = 1;
+	}
+}
+
+/* Every function, with NULL wherever it takes a pointer and lengths that say that there is something. want: what each must answer. */
+static void all(CK_SESSION_HANDLE s, CK_RV want)
+{
+	CK_BYTE b[8] = { 0 };
+	CK_ULONG size = sizeof b, number = 0;
+	CK_MECHANISM m = { CKM_RSA_PKCS, NULL, 0 }, dangling = { CKM_RSA_PKCS_PSS, NULL, 24 };
+	CK_RSA_PKCS_OAEP_PARAMS oaep = { CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 10 };
+	CK_MECHANISM inside = { CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep };
+	CK_ATTRIBUTE a = { CKA_ID, NULL, 4 };
+
+	CHECK(want, f->C_GetInfo(NULL));
+	CHECK(want, f->C_GetSlotList(1, NULL, NULL));
+	CHECK(want, f->C_GetSlotList(1, &number, NULL));
+	CHECK(want, f->C_GetSlotInfo(0, NULL));
+	CHECK(want, f->C_GetTokenInfo(0, NULL));
+	CHECK(want, f->C_GetMechanismList(0, NULL, NULL));
+	CHECK(want, f->C_GetMechanismInfo(0, CKM_RSA_PKCS, NULL));
+	CHECK(want, f->C_InitToken(0, NULL, 4, NULL));
+	CHECK(want, f->C_InitPIN(s, NULL, 4));
+	CHECK(want, f->C_SetPIN(s, NULL, 4, b, (CK_ULONG)-1));
+	CHECK(want, f->C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, NULL));
+	CHECK(want, f->C_GetSessionInfo(s, NULL));
+	CHECK(want, f->C_GetOperationState(s, NULL, NULL));
+	CHECK(want, f->C_SetOperationState(s, NULL, 4, 0, 0));
+	CHECK(want, f->C_Login(s, CKU_USER, b, (CK_ULONG)-1));
+	CHECK(want, f->C_CreateObject(s, NULL, 1, &number));
+	CHECK(want, f->C_CreateObject(s, &a, 1, NULL));
+	CHECK(want, f->C_CopyObject(s, 1, NULL, 1, NULL));
+	CHECK(want, f->C_GetObjectSize(s, 1, NULL));
+	CHECK(want, f->C_GetAttributeValue(s, 1, NULL, 1));
+	CHECK(want, f->C_GetAttributeValue(s, 1, &a, (CK_ULONG)-1));
+	CHECK(want, f->C_SetAttributeValue(s, 1, NULL, 1));
+	CHECK(want, f->C_SetAttributeValue(s, 1, &a, 1));
+	CHECK(want, f->C_FindObjectsInit(s, NULL, 1));
+	CHECK(want, f->C_FindObjectsInit(s, &a, 1));
+	CHECK(want, f->C_FindObjects(s, NULL, 1, &number));
+	CHECK(want, f->C_FindObjects(s, &number, 1, NULL));
+	CHECK(want, f->C_EncryptInit(s, NULL, 1));
+	CHECK(want, f->C_Encrypt(s, NULL, 4, b, &size));
+	CHECK(want, f->C_Encrypt(s, b, 4, b, NULL));
+	CHECK(want, f->C_EncryptUpdate(s, NULL, 4, NULL, NULL));
+	CHECK(want, f->C_EncryptFinal(s, NULL, NULL));
+	CHECK(want, f->C_DecryptInit(s, &inside, 1));
+	CHECK(want, f->C_Decrypt(s, NULL, 4, b, &size));
+	CHECK(want, f->C_DecryptUpdate(s, NULL, 4, NULL, NULL));
+	CHECK(want, f->C_DecryptFinal(s, NULL, NULL));
+	CHECK(want, f->C_DigestInit(s, NULL));
+	CHECK(want, f->C_Digest(s, NULL, 4, b, &size));
+	CHECK(want, f->C_DigestUpdate(s, NULL, 4));
+	CHECK(want, f->C_DigestFinal(s, NULL, NULL));
+	CHECK(want, f->C_SignInit(s, &dangling, 1));
+	CHECK(want, f->C_Sign(s, NULL, 4, b, &size));
+	CHECK(want, f->C_Sign(s, b, 4, b, NULL));
+	CHECK(want, f->C_Sign(s, b, (CK_ULONG)-1, b, &size));
+	CHECK(want, f->C_SignUpdate(s, NULL, 4));
+	CHECK(want, f->C_SignFinal(s, NULL, NULL));
+	CHECK(want, f->C_SignRecoverInit(s, NULL, 1));
+	CHECK(want, f->C_SignRecover(s, NULL, 4, NULL, NULL));
+	CHECK(want, f->C_VerifyInit(s, NULL, 1));
+	CHECK(want, f->C_Verify(s, NULL, 4, NULL, 4));
+	CHECK(want, f->C_Verify(s, b, 4, NULL, 4));
+	CHECK(want, f->C_VerifyUpdate(s, NULL, 4));
+	CHECK(want, f->C_VerifyFinal(s, NULL, 4));
+	CHECK(want, f->C_VerifyRecoverInit(s, NULL, 1));
+	CHECK(want, f->C_VerifyRecover(s, NULL, 4, NULL, NULL));
+	CHECK(want, f->C_DigestEncryptUpdate(s, NULL, 4, NULL, NULL));
+	CHECK(want, f->C_DecryptDigestUpdate(s, NULL, 4, NULL, NULL));
+	CHECK(want, f->C_SignEncryptUpdate(s, NULL, 4, NULL, NULL));
+	CHECK(want, f->C_DecryptVerifyUpdate(s, NULL, 4, NULL, NULL));
+	CHECK(want, f->C_GenerateKey(s, NULL, NULL, 1, NULL));
+	CHECK(want, f->C_GenerateKeyPair(s, &m, NULL, 1, NULL, 1, NULL, NULL));
+	CHECK(want, f->C_WrapKey(s, NULL, 1, 1, NULL, NULL));
+	CHECK(want, f->C_UnwrapKey(s, NULL, 1, NULL, 4, NULL, 1, NULL));
+	CHECK(want, f->C_DeriveKey(s, NULL, 1, NULL, 1, NULL));
+	CHECK(want, f->C_SeedRandom(s, NULL, 4));
+	CHECK(want, f->C_GenerateRandom(s, NULL, 4));
+	CHECK(want, f->C_WaitForSlotEvent(CKF_DONT_BLOCK, NULL, NULL));
+}
+
+/* What takes no pointer. */
+static void pointerless(CK_SESSION_HANDLE s, CK_RV want)
+{
+	CHECK(want, f->C_CloseSession(s));
+	CHECK(want, f->C_Logout(s));
+	CHECK(want, f->C_DestroyObject(s, 1));
+	CHECK(want, f->C_FindObjectsFinal(s));
+	CHECK(want, f->C_DigestKey(s, 1));
+	CHECK(want, f->C_GetFunctionStatus(s));
+	CHECK(want, f->C_CancelFunction(s));
+}
+
+static void null(void)
+{
+	CK_SESSION_HANDLE s;
+
+	all(1, CKR_CRYPTOKI_NOT_INITIALIZED);
+	pointerless(1, CKR_CRYPTOKI_NOT_INITIALIZED);
+	CHECK(CKR_CRYPTOKI_NOT_INITIALIZED, f->C_Finalize(NULL));
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	s = open_session();
+	sign(s, private_key(s));
+	all(s, CKR_ARGUMENTS_BAD);
+	sign(s, private_key(s));
+	CHECK(CKR_OK, f->C_Finalize(NULL));
+	all(s, CKR_CRYPTOKI_NOT_INITIALIZED);
+}
+
+static void closed(void)
+{
+	CK_SESSION_HANDLE s;
+
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	s = open_session();
+	CHECK(CKR_OK, f->C_CloseSession(s));
+	pointerless(s, CKR_SESSION_HANDLE_INVALID);
+	pointerless(0, CKR_SESSION_HANDLE_INVALID);
+	pointerless((CK_ULONG)-1, CKR_SESSION_HANDLE_INVALID);
+	CHECK(CKR_OK, f->C_Finalize(NULL));
+	CHECK(CKR_OK, f->C_Initialize(NULL)); /* a second life, in the same process */
+	s = open_session();
+	sign(s, private_key(s));
+	CHECK(CKR_OK, f->C_Finalize(NULL));
+}
+
+static void *worker(void *unused)
+{
+	CK_SESSION_HANDLE s = open_session();
+	CK_OBJECT_HANDLE key = private_key(s);
+	int i;
+
+	for (i = 0; i < 10; i++)
+		sign(s, key);
+	CHECK(CKR_OK, f->C_CloseSession(s));
+	return unused;
+}
+
+/* Threads with small stacks, as servers have them. */
+static void threads(void)
+{
+	pthread_t thread[8];
+	pthread_attr_t attr;
+	int i;
+
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 64 << 10);
+	for (i = 0; i < 8; i++)
+		pthread_create(&thread[i], &attr, worker, NULL);
+	for (i = 0; i < 8; i++)
+		pthread_join(thread[i], NULL);
+	CHECK(CKR_OK, f->C_Finalize(NULL));
+}
+
+static volatile sig_atomic_t alarms;
+
+static void on_alarm(int signal)
+{
+	(void)signal;
+	alarms++;
+}
+
+/* A host with a handler of its own, set after the module was started and without SA_ONSTACK, and signals all the time. */
+static void signals(void)
+{
+	struct sigaction action = { .sa_handler = on_alarm };
+	struct itimerval often = { { 0, 500 }, { 0, 500 } }, never = { { 0, 0 }, { 0, 0 } };
+	sigset_t before, after;
+
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	sigaction(SIGALRM, &action, NULL);
+	pthread_sigmask(SIG_SETMASK, NULL, &before);
+	setitimer(ITIMER_REAL, &often, NULL);
+	worker(NULL);
+	setitimer(ITIMER_REAL, &never, NULL);
+	pthread_sigmask(SIG_SETMASK, NULL, &after);
+	if (!alarms || memcmp(&before, &after, sizeof before) != 0) {
+		fprintf(stderr, "%d signals; is the mask as it was?\n", (int)alarms);
+		failed = 1;
+	}
+	CHECK(CKR_OK, f->C_Finalize(NULL));
+}
+
+/* In a forked child every call is refused at once, and the parent goes on as if nothing had been. */
+static void forked(void)
+{
+	CK_SESSION_HANDLE s;
+	int status;
+	pid_t child;
+
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	s = open_session();
+	sign(s, private_key(s));
+	child = fork();
+	if (child == 0) {
+		alarm(5); /* a call that hangs is a failure */
+		all(s, CKR_CRYPTOKI_NOT_INITIALIZED);
+		pointerless(s, CKR_CRYPTOKI_NOT_INITIALIZED);
+		CHECK(CKR_CRYPTOKI_NOT_INITIALIZED, f->C_Finalize(NULL));
+		CHECK(CKR_FUNCTION_FAILED, f->C_Initialize(NULL));
+		_exit(failed);
+	}
+	if (waitpid(child, &status, 0) != child || status != 0) {
+		fprintf(stderr, "the child ended with status %d\n", status);
+		failed = 1;
+	}
+	sign(s, private_key(s));
+	CHECK(CKR_OK, f->C_Finalize(NULL));
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} modes[] = { { "null", null }, { "closed", closed }, { "threads", threads }, { "signals", signals }, { "fork", forked } };
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	if (argc != 3)
+		return 2;
+	load(argv[1]);
+	interfaces(argv[1]);
+	for (i = 0; i < sizeof modes / sizeof modes[0]; i++)
+		if (!strcmp(modes[i].name, argv[2])) {
+			modes[i].run();
+			return failed;
+		}
+	return 2;
+}
