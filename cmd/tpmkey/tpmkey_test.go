@@ -226,7 +226,7 @@ func TestNoPermission(t *testing.T) {
 	if err := os.WriteFile(chip, nil, 0); err != nil {
 		t.Fatal(err)
 	}
-	c := asNobody(t, dir, command(t, chip, "/dev/null", "device"))
+	c := asNobody(t, dir, command(t, chip, filepath.Join(dir, "none"), "device"))
 	expectFailure(t, c, "permission denied")
 	store := filepath.Join(dir, "store")
 	if err := os.MkdirAll(filepath.Join(store, "tpmkey"), 0o555); err != nil {
