@@ -90,7 +90,9 @@ demo: packages-demo build demo-programs
 demo-programs: packages-build
 	CGO_ENABLED=0 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/demo/ ./demo ./demo/tlsserver
 
-install: build
+# Does not build: root may have no Go.
+install:
+	@test -f $(BUILD)/tpmkey-pkcs11.so || { echo "nothing to install yet; run: make build" >&2; exit 1; }
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(moduledir) $(DESTDIR)$(p11kitdir)
 	install -m 755 $(BUILD)/tpmkey $(DESTDIR)$(bindir)/
 	install -m 755 $(BUILD)/tpmkeyd $(DESTDIR)$(sbindir)/
