@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -222,12 +223,20 @@ func TestNoPermission(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	owner, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := user.LookupGroupId(owner.Gid)
+	if err != nil {
+		t.Fatal(err)
+	}
 	chip := filepath.Join(dir, "tpm0")
 	if err := os.WriteFile(chip, nil, 0); err != nil {
 		t.Fatal(err)
 	}
 	c := asNobody(t, dir, command(t, chip, filepath.Join(dir, "none"), "device"))
-	expectFailure(t, c, "permission denied")
+	expectFailure(t, c, "permission denied: it belongs to user "+owner.Username+" and group "+group.Name+" with mode 0000 (any user may use tpmkeyd instead")
 	store := filepath.Join(dir, "store")
 	if err := os.MkdirAll(filepath.Join(store, "tpmkey"), 0o555); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// explain adds to an error what the file's owner and mode have to do with it.
+// explain adds to an error what the file's owner and mode have to do with it, and the way out: nobody should get the whole TPM who only wants keys.
 func explain(path string, err error) error {
 	var st unix.Stat_t
 	switch {
@@ -20,7 +20,7 @@ func explain(path string, err error) error {
 	case !errors.Is(err, unix.EACCES) || unix.Stat(path, &st) != nil:
 		return err
 	}
-	return fmt.Errorf("%w: it belongs to user %s and group %s with mode %04o", err, userName(st.Uid), groupName(st.Gid), st.Mode&0o7777)
+	return fmt.Errorf("%w: it belongs to user %s and group %s with mode %04o (any user may use tpmkeyd instead: ask the administrator to start it)", err, userName(st.Uid), groupName(st.Gid), st.Mode&0o7777)
 }
 
 func userName(uid uint32) string {

@@ -73,13 +73,10 @@ func (e *NotFoundError) Error() string {
 	return text + e.advice()
 }
 
-// advice is the way out that fits: nobody can use what is not there, and nobody should get the whole TPM who only wants keys.
+// advice is the way out where there is no device at all. A device that is there says itself what is wrong.
 func (e *NotFoundError) advice() string {
-	switch {
-	case e.Named:
+	if e.Named || errors.Is(e, unix.EACCES) {
 		return ""
-	case errors.Is(e, unix.EACCES):
-		return "; ask the administrator to install and start tpmkeyd, which any user may use"
 	}
 	return "; see whether the firmware has a TPM switched on, and name another device in TPMKEY_DEVICE"
 }
