@@ -219,11 +219,22 @@ func TestExplainPermission(t *testing.T) {
 	}
 }
 
-// A server that is neither root nor ourselves is not talked to. As root every other uid is such a server.
-func TestPeerCheck(t *testing.T) {
-	if os.Getuid() != 0 {
-		tpmtest.Missing(t, "only root can play another user")
+// A server that is neither root nor ourselves is not talked to.
+func TestTrusted(t *testing.T) {
+	for _, row := range []struct {
+		server, client uint32
+		want           bool
+	}{{0, 1000, true}, {1000, 1000, true}, {0, 0, true}, {1001, 1000, false}, {1000, 0, false}, {65534, 1000, false}} {
+		if got := trusted(row.server, row.client, "/run/tpmkey/tpms.sock"); got != row.want {
+			t.Errorf("%+v: %v", row, got)
+		}
 	}
+	if os.Getuid() == 0 {
+		testStrangersSocket(t) // only root can play the stranger too
+	}
+}
+
+func testStrangersSocket(t *testing.T) {
 	dir, err := os.MkdirTemp("", "peer")
 	if err != nil {
 		t.Fatal(err)

@@ -42,20 +42,26 @@ func groupName(gid uint32) string {
 // brokerUser is the system user that tpmkeyd may run as.
 const brokerUser = "tpmkey"
 
-// checkPeer makes sure of who serves a broker's socket: root, the client's own user, or the tpmkey system user with the socket in a
-// directory that only root can change. Anybody else could collect PINs.
+// checkPeer makes sure of who serves a broker's socket. A stranger could collect PINs.
 func checkPeer(fd int, path string) error {
 	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return err
 	}
-	if peer.Uid == 0 || int(peer.Uid) == os.Getuid() {
-		return nil
-	}
-	if u, err := user.Lookup(brokerUser); err == nil && u.Uid == strconv.FormatUint(uint64(peer.Uid), 10) && isRoots(filepath.Dir(path)) {
+	if trusted(peer.Uid, uint32(os.Getuid()), path) {
 		return nil
 	}
 	return fmt.Errorf("the server is user %s, who is neither root nor you; not trusted", userName(peer.Uid))
+}
+
+// trusted tells whether a client may talk to a server: root, the client's own user, or the tpmkey system user with the socket in a directory that only
+// root can change.
+func trusted(server, client uint32, path string) bool {
+	if server == 0 || server == client {
+		return true
+	}
+	u, err := user.Lookup(brokerUser)
+	return err == nil && u.Uid == strconv.FormatUint(uint64(server), 10) && isRoots(filepath.Dir(path))
 }
 
 func isRoots(dir string) bool {
