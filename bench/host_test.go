@@ -14,8 +14,12 @@ import (
 	"github.com/miekg/pkcs11"
 )
 
-// hostVariable makes the test binary a host of the module that it names.
-const hostVariable = "TPMKEY_BENCH_HOST"
+// hostVariable makes the test binary a host of the module that it names, with the
+// PIN that the other variable has.
+const (
+	hostVariable = "TPMKEY_BENCH_HOST"
+	pinVariable  = "TPMKEY_BENCH_PIN"
+)
 
 func TestMain(m *testing.M) {
 	module := os.Getenv(hostVariable)
@@ -69,6 +73,11 @@ func openKey(p *pkcs11.Ctx) (pkcs11.SessionHandle, pkcs11.ObjectHandle, error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	if pin := os.Getenv(pinVariable); pin != "" {
+		if err := p.Login(session, pkcs11.CKU_USER, pin); err != nil {
+			return 0, 0, err
+		}
+	}
 	err = p.FindObjectsInit(session, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PRIVATE_KEY)})
 	if err != nil {
 		return 0, 0, err
@@ -109,7 +118,7 @@ type host struct {
 func (s *setting) startHost(spec string) *host {
 	s.t.Helper()
 	command := exec.Command("/proc/self/exe")
-	command.Env = append(s.environment(spec), hostVariable+"="+s.module())
+	command.Env = append(s.environment(spec), hostVariable+"="+s.module, pinVariable+"="+s.pin)
 	command.Stderr = os.Stderr
 	orders, err := command.StdinPipe()
 	if err != nil {
