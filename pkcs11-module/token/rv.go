@@ -10,7 +10,9 @@ import (
 	"tpmkey.example/provider"
 )
 
-func (rv CKR) Error() string { return fmt.Sprintf("CKR 0x%x", uint64(rv)) }
+//go:generate go run golang.org/x/tools/cmd/stringer@v0.48.0 -type CKR -output ckr_string.go
+
+func (rv CKR) Error() string { return rv.String() }
 
 // returnValues is the one map from errors to CKR_*, the first that fits. go-tpm's errors match a format-one code whatever handle, session or parameter it
 // names.
