@@ -43,7 +43,7 @@ packages_build := gcc libc6-dev libssl-dev libp11-kit-dev
 packages_demo := $(packages_build) openssh-client openssh-server openssl
 packages_test := $(packages_demo) swtpm tpm2-tools tpm2-openssl opensc gnutls-bin p11-kit shellcheck
 packages_check := $(packages_test)
-packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1
+packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 dbus
 
 .PHONY: build test check bench demo install clean fmt vet lint fuzz module-path \
 	packages-build packages-demo packages-test packages-check packages-bench programs demo-programs
@@ -82,7 +82,7 @@ fuzz: packages-build
 	scripts/fuzz.sh $(FUZZTIME)
 
 bench: packages-bench build
-	CI=true $(GO) test -count=1 -tags bench ./bench
+	CI=true $(GO) test -count=1 -v -tags bench ./bench
 
 demo: packages-demo build demo-programs
 	$(BUILD)/demo/demo -build $(BUILD) $(if $(DEVICE),-device $(DEVICE))

@@ -33,9 +33,9 @@ func TestBench(t *testing.T) {
 	for _, measure := range []func(*testing.T) []figure{commands, signatures, listing, loading} {
 		figures = append(figures, measure(t)...)
 	}
-	fmt.Printf("\n%-62s %12s %10s %10s\n", "", "tpm2-pkcs11", "at most", "tpmkey")
+	fmt.Printf("\n%-70s %12s %10s %10s\n", "", "tpm2-pkcs11", "at most", "tpmkey")
 	for _, f := range figures {
-		fmt.Printf("%-62s %12s %10s %10s%s\n", f.what, f.printPeer(), f.print(f.limit), f.print(f.measured), f.verdict())
+		fmt.Printf("%-70s %12s %10s %10s%s\n", f.what, f.printPeer(), f.print(f.limit), f.print(f.measured), f.verdict())
 		if f.measured > f.limit {
 			t.Errorf("%s: %s, must be at most %s", f.what, f.print(f.measured), f.print(f.limit))
 		}

@@ -35,9 +35,14 @@ func signatures(t *testing.T) []figure {
 	other := peer.startHost(peer.spec)
 	other.sign(1)
 	commandsPeer := peer.count(func() { other.sign(10) }) / 10
+	brokeredPeer := newPeer(t)
+	brokeredPeer.startPeerBroker()
+	throughPeer := brokeredPeer.startHost(brokeredPeer.spec)
+	throughPeer.sign(1)
+	commandsBrokeredPeer := brokeredPeer.count(func() { throughPeer.sign(10) }) / 10
 	return []figure{
 		{"TPM commands for each further signature", commandsPeer, 1, "", commands},
-		{"TPM commands for each further signature, through tpmkeyd", -1, 1, "", commandsBrokered},
+		{"TPM commands for each further signature, through tpmkeyd or tpm2-abrmd", commandsBrokeredPeer, 1, "", commandsBrokered},
 		{"C_Sign over raw TPM2_Sign, median of 9 interleaved rounds", peer.ratio(other), 1.15, "x", alone.ratio(host)},
 	}
 }
