@@ -4,10 +4,14 @@ package bench
 
 import (
 	"bufio"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,21 +23,28 @@ import (
 const (
 	hostVariable = "TPMKEY_BENCH_HOST"
 	pinVariable  = "TPMKEY_BENCH_PIN"
+
+	// rawVariable makes it a program that sends this command, in hexadecimal, and
+	// nothing else.
+	rawVariable = "TPMKEY_BENCH_RAW"
 )
 
 func TestMain(m *testing.M) {
-	module := os.Getenv(hostVariable)
-	if module == "" {
+	module, command := os.Getenv(hostVariable), os.Getenv(rawVariable)
+	if module == "" && command == "" {
 		os.Exit(m.Run())
 	}
-	if err := hostMain(module); err != nil {
+	run := hostMain
+	if command != "" {
+		run = rawMain
+	}
+	if err := run(module + command); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-// hostMain signs with the module's only key, as many times as each number on
-// standard input asks for, and prints the median of their times in nanoseconds.
+// hostMain signs with the module's only key.
 func hostMain(module string) error {
 	p := pkcs11.New(module)
 	if p == nil {
@@ -47,6 +58,12 @@ func hostMain(module string) error {
 	if err != nil {
 		return err
 	}
+	return obey(func() error { return sign(p, session, key) })
+}
+
+// obey does what it is given as many times as each number on standard input asks
+// for, and prints the median of the times in nanoseconds.
+func obey(do func() error) error {
 	for {
 		var n int
 		if _, err := fmt.Scanln(&n); err == io.EOF {
@@ -56,12 +73,38 @@ func hostMain(module string) error {
 		}
 		times := make([]time.Duration, n)
 		for i := range times {
-			if times[i], err = timedSign(p, session, key); err != nil {
+			start := time.Now()
+			if err := do(); err != nil {
 				return err
 			}
+			times[i] = time.Since(start)
 		}
 		fmt.Println(median(times).Nanoseconds())
 	}
+}
+
+// rawMain is a client of the chip without any library: one command, ready made.
+func rawMain(text string) error {
+	command, err := hex.DecodeString(text)
+	if err != nil {
+		return err
+	}
+	conn, err := net.Dial("unix", strings.TrimPrefix(os.Getenv("TPMKEY_DEVICE"), "unix:"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	response := make([]byte, 4096)
+	return obey(func() error {
+		if _, err := conn.Write(command); err != nil {
+			return err
+		}
+		_, err := conn.Read(response)
+		if code := binary.BigEndian.Uint32(response[6:]); err == nil && code != 0 {
+			err = fmt.Errorf("TPM2_Sign: %#x", code)
+		}
+		return err
+	})
 }
 
 func openKey(p *pkcs11.Ctx) (pkcs11.SessionHandle, pkcs11.ObjectHandle, error) {
@@ -92,14 +135,13 @@ func openKey(p *pkcs11.Ctx) (pkcs11.SessionHandle, pkcs11.ObjectHandle, error) {
 	return session, keys[0], p.FindObjectsFinal(session)
 }
 
-// timedSign signs a SHA-256 digest by CKM_RSA_PKCS, as ssh does.
-func timedSign(p *pkcs11.Ctx, session pkcs11.SessionHandle, key pkcs11.ObjectHandle) (time.Duration, error) {
-	start := time.Now()
+// sign signs a SHA-256 digest by CKM_RSA_PKCS, as ssh does.
+func sign(p *pkcs11.Ctx, session pkcs11.SessionHandle, key pkcs11.ObjectHandle) error {
 	err := p.SignInit(session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS, nil)}, key)
 	if err == nil {
 		_, err = p.Sign(session, digestInfo)
 	}
-	return time.Since(start), err
+	return err
 }
 
 // digestInfo is the DigestInfo of a SHA-256 digest (RFC 8017, 9.2, note 1).
@@ -117,8 +159,19 @@ type host struct {
 // startHost runs a host whose chip has the spec.
 func (s *setting) startHost(spec string) *host {
 	s.t.Helper()
+	return s.start(append(s.environment(spec), hostVariable+"="+s.module, pinVariable+"="+s.pin))
+}
+
+// startRaw runs what sends one command to the chip.
+func (s *setting) startRaw(command []byte) *host {
+	s.t.Helper()
+	return s.start(append(s.environment(s.spec), rawVariable+"="+hex.EncodeToString(command)))
+}
+
+func (s *setting) start(environment []string) *host {
+	s.t.Helper()
 	command := exec.Command("/proc/self/exe")
-	command.Env = append(s.environment(spec), hostVariable+"="+s.module, pinVariable+"="+s.pin)
+	command.Env = environment
 	command.Stderr = os.Stderr
 	orders, err := command.StdinPipe()
 	if err != nil {

@@ -47,28 +47,25 @@ func signatures(t *testing.T) []figure {
 	}
 }
 
-// ratio times both sides over the same socket, round by round, because the
-// machine's speed drifts.
+// ratio times both sides over the same socket, each from a process of its own, round
+// by round, because the machine's speed drifts.
 func (s *setting) ratio(h *host) float64 {
-	sign := s.rawSign()
+	raw := s.startRaw(s.signCommand())
 	ratios := make([]float64, rounds)
 	for i := range ratios {
-		times := make([]time.Duration, perRound)
-		for j := range times {
-			times[j] = sign()
-		}
-		ratios[i] = float64(h.sign(perRound)) / float64(median(times))
+		before := raw.sign(perRound)
+		ratios[i] = float64(h.sign(perRound)) / float64(before)
 	}
 	return median(ratios)
 }
 
-// rawSign loads a key like the provider's beside it and returns what sends one
-// TPM2_Sign (Part 3, 20.2), ready made, and times it.
-func (s *setting) rawSign() func() time.Duration {
+// signCommand loads a key like the provider's beside it and returns a whole
+// TPM2_Sign (Part 3, 20.2) for it.
+func (s *setting) signCommand() []byte {
 	s.t.Helper()
-	client := tpmtest.Dial(s.t, s.spec)
-	recorder := tpmtest.Record(client)
-	key := s.loadKey(client)
+	recorder := tpmtest.Record(tpmtest.Dial(s.t, s.spec))
+	key := s.loadKey(recorder)
+	recorder.Reset()
 	_, err := tpm2.Sign{
 		KeyHandle:  tpm2.NamedHandle{Handle: key.ObjectHandle, Name: key.Name},
 		Digest:     tpm2.TPM2BDigest{Buffer: make([]byte, 32)},
@@ -78,14 +75,7 @@ func (s *setting) rawSign() func() time.Duration {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	command := recorder.Log()[0].Command
-	return func() time.Duration {
-		start := time.Now()
-		if _, err := client.Send(command); err != nil {
-			s.t.Fatal(err)
-		}
-		return time.Since(start)
-	}
+	return recorder.Log()[0].Command
 }
 
 // loadKey makes an RSA 2048 key without scheme under the persistent parent.
