@@ -86,7 +86,7 @@ func (s *setting) loadKey(tpm tpmtest.Sender) *tpm2.LoadResponse {
 		s.t.Fatal(err)
 	}
 	parent := tpm2.NamedHandle{Handle: tpmtest.SRKHandle, Name: public.Name}
-	created, err := tpm2.Create{ParentHandle: parent, InPublic: tpm2.New2B(rsaTemplate)}.Execute(tpm)
+	created, err := tpm2.Create{ParentHandle: parent, InPublic: tpm2.New2B(tpmtest.RSATemplate())}.Execute(tpm)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -95,16 +95,6 @@ func (s *setting) loadKey(tpm tpmtest.Sender) *tpm2.LoadResponse {
 		s.t.Fatal(err)
 	}
 	return loaded
-}
-
-var rsaTemplate = tpm2.TPMTPublic{
-	Type:    tpm2.TPMAlgRSA,
-	NameAlg: tpm2.TPMAlgSHA256,
-	ObjectAttributes: tpm2.TPMAObject{
-		FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true,
-		UserWithAuth: true, NoDA: true, Decrypt: true, SignEncrypt: true,
-	},
-	Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, &tpm2.TPMSRSAParms{KeyBits: 2048}),
 }
 
 // startBroker runs tpmkeyd on the setting's chip and returns its spec.

@@ -5,9 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/asn1"
 	"encoding/binary"
-	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
@@ -187,26 +185,13 @@ func second(_ []byte, err error) error { return err }
 // pssKeyFile is the file of a key that signs with PSS and SHA-256 and does nothing else.
 func pssKeyFile(t *testing.T, key *rsa.PrivateKey) []byte {
 	t.Helper()
-	public := tpm2.Marshal(tpm2.New2B(tpm2.TPMTPublic{
-		Type:             tpm2.TPMAlgRSA,
-		NameAlg:          tpm2.TPMAlgSHA256,
-		ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true, UserWithAuth: true, NoDA: true, SignEncrypt: true},
-		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, &tpm2.TPMSRSAParms{
-			Scheme:  tpm2.TPMTRSAScheme{Scheme: tpm2.TPMAlgRSAPSS, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgRSAPSS, &tpm2.TPMSSigSchemeRSAPSS{HashAlg: tpm2.TPMAlgSHA256})},
-			KeyBits: 2048,
-		}),
-		Unique: tpm2.NewTPMUPublicID(tpm2.TPMAlgRSA, &tpm2.TPM2BPublicKeyRSA{Buffer: key.N.Bytes()}),
-	}))
-	der, err := asn1.Marshal(struct {
-		Type            asn1.ObjectIdentifier
-		EmptyAuth       bool `asn1:"explicit,tag:0"`
-		Parent          int64
-		Public, Private []byte
-	}{asn1.ObjectIdentifier{2, 23, 133, 10, 1, 3}, true, 0x40000001, public, []byte{0, 1, 0}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "TSS2 PRIVATE KEY", Bytes: der})
+	public := tpmtest.RSATemplate()
+	public.ObjectAttributes.Decrypt = false
+	public.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, &tpm2.TPMSRSAParms{
+		Scheme:  tpm2.TPMTRSAScheme{Scheme: tpm2.TPMAlgRSAPSS, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgRSAPSS, &tpm2.TPMSSigSchemeRSAPSS{HashAlg: tpm2.TPMAlgSHA256})},
+		KeyBits: 2048,
+	})
+	return tpmtest.KeyFile(t, public, &key.PublicKey)
 }
 
 // A recorded dialogue with a swtpm: byte for byte what the provider sends to make a key, to sign and to decrypt.
