@@ -238,7 +238,10 @@ func TestNoPermission(t *testing.T) {
 	c := asNobody(t, dir, command(t, chip, filepath.Join(dir, "none"), "device"))
 	expectFailure(t, c, "permission denied: it belongs to user "+owner.Username+" and group "+group.Name+" with mode 0000 (any user may use tpmkeyd instead")
 	store := filepath.Join(dir, "store")
-	if err := os.MkdirAll(filepath.Join(store, "tpmkey"), 0o555); err != nil {
+	if err := os.MkdirAll(filepath.Join(store, "tpmkey"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(store, "tpmkey"), 0o555); err != nil {
 		t.Fatal(err)
 	}
 	expectFailure(t, asNobody(t, dir, command(t, tpmtest.Simulator(t), store, "new", "demo")), "cannot be written: permission denied")
