@@ -215,12 +215,11 @@ static void get_list(struct call *c, CK_ULONG *to, CK_ULONG *count)
 }
 
 /*
- * Sends the request and leaves the response to be read. All signals are blocked meanwhile: a handler of the host's would otherwise run on a
- * stack of Go's. Answers that there is something to read.
+ * Sends the request and leaves the response to be read. Answers that there is something to read.
  */
 static int run(struct call *c)
 {
-	sigset_t all, before;
+	sigset_t before;
 	void *response = NULL;
 
 	if (tpmkey_forked() || !tpmkey_started()) {
@@ -236,8 +235,7 @@ static int run(struct call *c)
 	}
 	if (c->rv != CKR_OK)
 		return 0;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	tpmkey_block_signals(&before);
 	tpmkey_core(c->bytes, c->size, &response, &c->room);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	explicit_bzero(c->bytes, c->size); /* perhaps a PIN */

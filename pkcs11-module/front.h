@@ -8,6 +8,7 @@
 #ifndef TPMKEY_FRONT_H
 #define TPMKEY_FRONT_H
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,7 @@ enum tpmkey_function { fn_none, TPMKEY_FUNCTIONS(TPMKEY_NUMBER) fn_count };
 CK_RV tpmkey_start(void);
 int tpmkey_started(void);
 int tpmkey_forked(void);
+void tpmkey_block_signals(sigset_t *before);
 
 /* core.go: one request in, one response out, in memory from malloc. */
 extern void tpmkey_core(void *request, size_t size, void **response, size_t *response_size);

@@ -29,6 +29,21 @@ static atomic_int forked;
 int tpmkey_started(void) { return atomic_load(&started); }
 int tpmkey_forked(void) { return atomic_load(&forked); }
 
+/* What the kernel sends a thread for its own mistake. Go makes panics of these; blocked, they would end the process. */
+static const int own_mistakes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
+
+/* While Go runs on a thread of the host's, the host's signals wait: a handler would otherwise run on a stack of Go's. */
+void tpmkey_block_signals(sigset_t *before)
+{
+	sigset_t others;
+	size_t i;
+
+	sigfillset(&others);
+	for (i = 0; i < sizeof own_mistakes / sizeof own_mistakes[0]; i++)
+		sigdelset(&others, own_mistakes[i]);
+	pthread_sigmask(SIG_SETMASK, &others, before);
+}
+
 static void after_fork_in_child(void) { atomic_store(&forked, 1); }
 
 static void *nothing(void *unused) { return unused; }
@@ -97,14 +112,13 @@ static CK_RV start_locked(void)
 	return CKR_OK;
 }
 
-/* Starts Go, once. All signals are blocked meanwhile, so that none of the runtime's threads ever takes one of the host's. */
+/* Starts Go, once. Its threads inherit the blocked signals, so that none of them ever takes one of the host's. */
 CK_RV tpmkey_start(void)
 {
-	sigset_t all, before;
+	sigset_t before;
 	CK_RV rv = CKR_OK;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	tpmkey_block_signals(&before);
 	pthread_mutex_lock(&starting);
 	if (!tpmkey_started())
 		rv = start_locked();

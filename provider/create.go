@@ -14,6 +14,22 @@ type Template struct {
 	DA    bool   // wrong PINs of this key count towards the lockout of the whole TPM
 }
 
+// Limits of what a template can ask for: a file that is too large could not be read again.
+const (
+	maxLabel = 1024 // bytes
+	maxID    = 255  // bytes
+)
+
+func (t Template) check() error {
+	switch {
+	case len(t.Label) > maxLabel:
+		return fmt.Errorf("%w: a label of %d bytes, more than %d", ErrName, len(t.Label), maxLabel)
+	case len(t.ID) > maxID:
+		return fmt.Errorf("%w: an id of %d bytes, more than %d", ErrName, len(t.ID), maxID)
+	}
+	return nil
+}
+
 // DefaultBits is the size of a key whose template names none: every TPM 2.0 has it.
 const DefaultBits = 2048
 
@@ -22,6 +38,9 @@ const DefaultBits = 2048
 func (p *Provider) Create(name string, t Template) (*Key, error) {
 	if err := p.store.mayCreate(name); err != nil {
 		return nil, err
+	}
+	if err := t.check(); err != nil {
+		return nil, fmt.Errorf("create key %q: %w", name, err)
 	}
 	file := &keyFile{label: t.Label, id: t.ID, emptyAuth: true, parent: ownerParent}
 	if file.label == "" {

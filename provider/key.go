@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"unicode"
 
@@ -98,7 +97,7 @@ func (k *Key) AuthorizedKey() ([]byte, error) {
 
 // Certificate is the first certificate of NAME.crt beside the key file (DER), nil where there is none.
 func (k *Key) Certificate() []byte {
-	text, err := readBounded(sibling(k.path, ".crt"))
+	text, err := readRegular(sibling(k.path, ".crt"), public)
 	if err != nil {
 		return nil
 	}
@@ -334,13 +333,4 @@ func (k *Key) wrap(what string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s with key %q: %w", what, k.name, err)
-}
-
-func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readAtMost(f, maxFile)
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,7 +79,7 @@ func CheckName(name string) error {
 		why = fmt.Sprintf("it has %d bytes, more than %d", len(name), maxName)
 	case name[0] == '.' || name[0] == '-':
 		why = fmt.Sprintf("it begins with %q", name[:1])
-	case strings.ContainsFunc(name, func(r rune) bool { return r == '/' || r < ' ' || r == 0x7f || r == '\uFFFD' }):
+	case strings.ContainsFunc(name, func(r rune) bool { return r == '/' || r == utf8.RuneError || !unicode.IsPrint(r) }):
 		why = "it has a slash, a control character or broken UTF-8 in it"
 	}
 	if why != "" {
@@ -216,9 +218,11 @@ func readKey(p *Provider, name, path string) (*Key, error) {
 	return newKey(p, name, path, file)
 }
 
-// readPrivate reads a key file, which must be a regular file of bounded size that nobody else can read or change. It is opened without
-// waiting: a FIFO would block for ever.
-func readPrivate(path string) ([]byte, error) {
+// readPrivate reads a key file, which nobody else can read or change.
+func readPrivate(path string) ([]byte, error) { return readRegular(path, checkPrivate) }
+
+// readRegular reads a regular file of bounded size, if its owner and mode are right. It is opened without waiting: a FIFO would block for ever.
+func readRegular(path string, check func(*unix.Stat_t, string) error) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, err
@@ -235,11 +239,14 @@ func readPrivate(path string) ([]byte, error) {
 	case st.Size > maxFile:
 		return nil, formatError("it has %d bytes, a key file has less than %d", st.Size, maxFile)
 	}
-	if err := checkPrivate(&st, path); err != nil {
+	if err := check(&st, path); err != nil {
 		return nil, err
 	}
 	return readAtMost(f, maxFile)
 }
+
+// public is the check of a file that may be anybody's.
+func public(*unix.Stat_t, string) error { return nil }
 
 // checkPrivate wants a file that only its owner can read, who is the caller or root. A file of root's may be read by a group: that is how services
 // get theirs.

@@ -37,12 +37,16 @@ func listen(path string) (*net.UnixListener, error) {
 	return l, nil
 }
 
-// makeDirectory makes the socket's own directory, but not the path to it.
+// makeDirectory makes the socket's own directory, but not the path to it, whatever the umask says.
 func makeDirectory(dir string) error {
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+	err := os.Mkdir(dir, 0o755)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	return nil
+	return os.Chmod(dir, 0o755)
 }
 
 // lockSocket keeps two servers that start at once from replacing each other's socket. It locks the directory, so that no file stays.

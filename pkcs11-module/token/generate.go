@@ -150,10 +150,11 @@ func generateKeyPair(s *session, r *request, out *response) CKR {
 	if err != nil {
 		return s.library.returnValue("C_GenerateKeyPair", err)
 	}
+	s.library.refresh()
 	s.library.mu.Lock()
 	defer s.library.mu.Unlock()
-	publicKey, privateKey := s.library.objects.addKey(k)
-	out.number(publicKey).number(privateKey)
+	handles := s.library.objects.handles
+	out.number(handles[identity(CKO_PUBLIC_KEY, k)]).number(handles[identity(CKO_PRIVATE_KEY, k)])
 	return CKR_OK
 }
 

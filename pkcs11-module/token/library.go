@@ -16,6 +16,8 @@ type Library struct {
 	open func() *provider.Provider
 	log  func(string)
 
+	scanning sync.Mutex // one reads the store at a time; taken before mu
+
 	mu          sync.Mutex
 	keys        *provider.Provider // nil: C_Initialize was not called
 	sessions    map[uint64]*session

@@ -47,6 +47,8 @@ func newObjects() objects {
 
 // refresh reads the store anew; files that did not change are not read again. Refused files are only logged: a quiet token is better than none.
 func (l *Library) refresh() {
+	l.scanning.Lock()
+	defer l.scanning.Unlock()
 	keys := l.provider()
 	if keys == nil {
 		return
@@ -64,22 +66,26 @@ func (l *Library) refresh() {
 	}
 }
 
-// addKey adds the objects of a key and gives the handles of its public and its private part.
-func (o *objects) addKey(k *provider.Key) (public, private uint64) {
+// addKey adds the objects of a key.
+func (o *objects) addKey(k *provider.Key) {
 	certificate, err := x509.ParseCertificate(k.Certificate())
 	if err != nil {
 		certificate = nil
 	}
-	private = o.add(&object{class: CKO_PRIVATE_KEY, key: k, certificate: certificate})
-	public = o.add(&object{class: CKO_PUBLIC_KEY, key: k, certificate: certificate})
+	o.add(&object{class: CKO_PRIVATE_KEY, key: k, certificate: certificate})
+	o.add(&object{class: CKO_PUBLIC_KEY, key: k, certificate: certificate})
 	if certificate != nil {
 		o.add(&object{class: CKO_CERTIFICATE, key: k, certificate: certificate})
 	}
-	return public, private
 }
 
-func (o *objects) add(new *object) uint64 {
-	identity := fmt.Sprintf("%d %x %s", new.class, new.key.Public().N, new.key.Path())
+// identity is what makes two objects the same.
+func identity(class uint64, k *provider.Key) string {
+	return fmt.Sprintf("%d %x %s", class, k.Public().N, k.Path())
+}
+
+func (o *objects) add(new *object) {
+	identity := identity(new.class, new.key)
 	handle := o.handles[identity]
 	if handle == 0 {
 		handle = uint64(len(o.handles) + 1)
@@ -88,7 +94,6 @@ func (o *objects) add(new *object) uint64 {
 	new.handle = handle
 	o.byHandle[handle] = new
 	o.order = append(o.order, handle)
-	return handle
 }
 
 // object gives the object of a handle.
