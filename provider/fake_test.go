@@ -191,7 +191,7 @@ func pssKeyFile(t *testing.T, key *rsa.PrivateKey) []byte {
 		Scheme:  tpm2.TPMTRSAScheme{Scheme: tpm2.TPMAlgRSAPSS, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgRSAPSS, &tpm2.TPMSSigSchemeRSAPSS{HashAlg: tpm2.TPMAlgSHA256})},
 		KeyBits: 2048,
 	})
-	return tpmtest.KeyFile(t, public, &key.PublicKey)
+	return tpmtest.KeyFile(t, public, &key.PublicKey, tpmtest.OwnerParent)
 }
 
 // A recorded dialogue with a swtpm: byte for byte what the provider sends to make a key, to sign and to decrypt.

@@ -272,6 +272,39 @@ func TestOtherTPM(t *testing.T) {
 	}
 }
 
+// A key whose file names a parent that is not there, or one that the filter keeps from us.
+func TestOtherParent(t *testing.T) {
+	chip := tpmtest.SWTPM(t)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		parent uint32
+		want   error
+		says   string
+	}{
+		{0x81000001, provider.ErrWrongTPM, "nothing is at its parent's handle 0x81000001"},
+		{0x81000005, provider.ErrDenied, "ask the administrator for another filter"},
+		{0x4000000B, provider.ErrFormat, "neither the owner hierarchy nor a persistent key"}, // endorsement
+	} {
+		dir := t.TempDir()
+		text := tpmtest.KeyFile(t, tpmtest.RSATemplate(), &key.PublicKey, row.parent)
+		if err := os.WriteFile(filepath.Join(dir, "web.pem"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := openIn(t, dir, chip)
+		k, err := p.Key("web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.SignPKCS1v15(crypto.SHA256, sum(crypto.SHA256)); !errors.Is(err, row.want) || !strings.Contains(err.Error(), row.says) {
+			t.Errorf("parent %#x: %v", row.parent, err)
+		}
+		p.Close()
+	}
+}
+
 // Files that go-tpm-keyfiles, which ssh-tpm-agent is made of, writes work here; ours work there.
 func TestGoTPMKeyfiles(t *testing.T) {
 	spec := tpmtest.SWTPM(t)

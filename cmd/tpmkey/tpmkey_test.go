@@ -245,6 +245,16 @@ func TestNoPermission(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectFailure(t, asNobody(t, dir, command(t, tpmtest.Simulator(t), store, "new", "demo")), "cannot be written: permission denied")
+	if err := os.Chmod(filepath.Join(store, "tpmkey"), 0); err != nil {
+		t.Fatal(err)
+	}
+	unreadable := asNobody(t, dir, command(t, chip, store, "list"))
+	if said, err := unreadable.CombinedOutput(); err == nil || !strings.HasSuffix(string(said), "/store/tpmkey: permission denied\n") || strings.Count(string(said), "\n") != 1 {
+		t.Errorf("list in a store that cannot be read: %v, %q", err, said)
+	}
+	if err := os.Chmod(filepath.Join(store, "tpmkey"), 0o700); err != nil { // for the cleaning up
+		t.Fatal(err)
+	}
 }
 
 // asNobody lets a command run without privileges. Root needs a copy of the program that others may reach.

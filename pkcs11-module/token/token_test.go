@@ -595,7 +595,7 @@ func writeKey(t testing.TB, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(dir+"/demo.pem", tpmtest.KeyFile(t, tpmtest.RSATemplate(), &key.PublicKey), 0o600); err != nil {
+	if err := os.WriteFile(dir+"/demo.pem", tpmtest.KeyFile(t, tpmtest.RSATemplate(), &key.PublicKey, tpmtest.OwnerParent), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

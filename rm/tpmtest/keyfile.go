@@ -21,9 +21,13 @@ func RSATemplate() tpm2.TPMTPublic {
 	}
 }
 
+// OwnerParent is the parent that TSS2 key files name by the owner hierarchy: the
+// standard storage primary.
+const OwnerParent = uint32(tpm2.TPMRHOwner)
+
 // KeyFile is a TSS2 key file whose public part is as told, with the public key put
 // in, and whose private part no TPM loads.
-func KeyFile(t testing.TB, public tpm2.TPMTPublic, key *rsa.PublicKey) []byte {
+func KeyFile(t testing.TB, public tpm2.TPMTPublic, key *rsa.PublicKey, parent uint32) []byte {
 	t.Helper()
 	public.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgRSA, &tpm2.TPM2BPublicKeyRSA{Buffer: key.N.Bytes()})
 	der, err := asn1.Marshal(struct {
@@ -31,7 +35,7 @@ func KeyFile(t testing.TB, public tpm2.TPMTPublic, key *rsa.PublicKey) []byte {
 		EmptyAuth       bool `asn1:"explicit,tag:0"`
 		Parent          int64
 		Public, Private []byte
-	}{asn1.ObjectIdentifier{2, 23, 133, 10, 1, 3}, true, 0x40000001, tpm2.Marshal(tpm2.New2B(public)), []byte{0, 1, 0}})
+	}{asn1.ObjectIdentifier{2, 23, 133, 10, 1, 3}, true, int64(parent), tpm2.Marshal(tpm2.New2B(public)), []byte{0, 1, 0}})
 	if err != nil {
 		t.Fatal(err)
 	}
