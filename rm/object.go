@@ -12,15 +12,19 @@ import (
 )
 
 // An object is a key that the manager has loaded for its clients. It is on the chip (phandle), or saved (context), or both: a saved
-// context stays good, so evicting again what was saved before is a single flush. With neither it is lost.
+// context stays good, so evicting again what was saved before is a single flush. With neither it is made again by its recipe, and lost if
+// it has none.
 //
 //	loaded ──evict──► saved ──bring──► loaded and saved ──evict──► saved
+//	   ▲                └──the chip refuses──► neither ──remake──► loaded
 type object struct {
 	info    filter.Object
 	blob    [32]byte // SHA-256 of what it was loaded from: whose auth value was right (U6)
 	phandle uint32   // 0 while not on the chip
 	context []byte   // nil while never saved
 	used    uint64   // by Manager.clock
+	recipe  *recipe  // how it was made; nil: unknown
+	missed  uint64   // by Manager.commandsRun: in which command the chip did not have it
 	holders int      // virtual handles that stand for it, and the cache of primaries
 }
 
@@ -31,35 +35,61 @@ type holding struct {
 	slots    int // that the command takes besides
 }
 
-// bring puts an object on the chip. It reports false for one that is lost.
-func (m *Manager) bring(o *object, keep holding) (bool, error) {
+// bring puts an object on the chip. The code is TPM_RC_REFERENCE_H0 for one that is lost, or what the chip says that is full.
+func (m *Manager) bring(o *object, keep holding) (tpm2.TPMRC, error) {
 	m.clock++
 	o.used = m.clock
-	if o.phandle != 0 || o.context == nil {
-		return o.phandle != 0, nil
+	keep.slots = 0
+	switch {
+	case o.phandle != 0:
+		return 0, nil
+	case o.context == nil:
+		return m.remake(o, keep)
 	}
-	keep.slots = 1
-	if err := m.leaveRoom(keep); err != nil {
-		return false, err
+	saved := keep
+	saved.slots = 1
+	if err := m.leaveRoom(saved); err != nil {
+		return 0, err
 	}
-	handle, rc, err := m.load(o.context, keep)
-	if err != nil || isFull(rc) {
-		return false, err
-	}
-	if rc != 0 { // the TPM was reset since
+	handle, rc, err := m.load(o.context, saved)
+	switch {
+	case err != nil || isFull(rc):
+		return rc, err
+	case rc != 0: // the TPM was reset since
 		o.context = nil
-		return false, nil
+		return m.remake(o, keep)
 	}
 	m.put(o, handle)
-	return true, nil
+	return 0, nil
 }
 
-// put notes that an object is on the chip.
+// put notes that an object is on the chip. Whatever was believed to be there under this handle is not.
 func (m *Manager) put(o *object, phandle uint32) {
+	m.objects = slices.DeleteFunc(m.objects, func(other *object) bool {
+		stale := other.phandle == phandle
+		if stale {
+			other.phandle = 0
+		}
+		return stale
+	})
 	o.phandle = phandle
 	m.clock++
 	o.used = m.clock
 	m.objects = append(m.objects, o)
+}
+
+// miss notes that an object is not on the chip, although it was put there: the TPM was reset or cleared, and so nothing is. The handles of all that was
+// loaded may be given out again, to us or to others, and are not touched any more. It reports false when the command that runs has missed the object before.
+func (m *Manager) miss(o *object) bool {
+	if o.missed == m.commandsRun {
+		return false
+	}
+	o.missed = m.commandsRun
+	for _, o := range m.objects {
+		o.phandle = 0
+	}
+	m.objects = nil
+	return true
 }
 
 // takeOff flushes an object from the chip, if it is there.
@@ -86,7 +116,7 @@ func (m *Manager) evictOne(keep holding) (bool, error) {
 	return true, m.evict(oldest)
 }
 
-// evict saves an object, unless it was saved before, and flushes it. One that the chip refuses to save is lost.
+// evict saves an object, unless it was saved before, and flushes it. One that the chip refuses to save has only its recipe left.
 func (m *Manager) evict(o *object) error {
 	if o.context == nil {
 		context, err := m.save(o.phandle)

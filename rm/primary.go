@@ -20,14 +20,19 @@ var emptySensitive = []byte{0, 4, 0, 0, 0, 0} // TPM2B_SENSITIVE_CREATE with nei
 // primaryKey is under what a TPM2_CreatePrimary is remembered: the whole command, when its only authorization is the empty password,
 // it brings no secret and binds nothing to PCRs or to the outside. Other commands have the key "", under which nothing is kept.
 func primaryKey(c *wire.Command) string {
-	auths := c.Auths()
-	if c.Code != tpm2.TPMCCCreatePrimary || len(auths) != 1 || auths[0].Session != wire.RSPassword || len(auths[0].HMAC) != 0 {
+	if c.Code != tpm2.TPMCCCreatePrimary || !hasEmptyPassword(c) {
 		return ""
 	}
 	if !bytes.Equal(c.Param("inSensitive"), emptySensitive) || len(c.Param("outsideInfo")) != 2 || len(c.Param("creationPCR")) != 4 {
 		return ""
 	}
 	return string(c.Bytes)
+}
+
+// hasEmptyPassword tells whether a command's only authorization is the empty password.
+func hasEmptyPassword(c *wire.Command) bool {
+	auths := c.Auths()
+	return len(auths) == 1 && auths[0].Session == wire.RSPassword && len(auths[0].HMAC) == 0
 }
 
 // keepPrimary remembers a new object if it is such a primary. Above the kernel's manager nothing is kept: there each object that is
@@ -52,6 +57,16 @@ func (m *Manager) dropPrimaries() {
 	clear(m.primaries)
 }
 
+// dropPrimary forgets one that the chip does not make any more.
+func (m *Manager) dropPrimary(o *object) {
+	for key, p := range m.primaries {
+		if p.object == o {
+			delete(m.primaries, key)
+			m.letGo(o)
+		}
+	}
+}
+
 // givePrimary answers TPM2_CreatePrimary without the chip.
 func (s *Space) givePrimary(p *primary) []byte {
 	if len(s.objects) >= maxObjects {
@@ -59,6 +74,3 @@ func (s *Space) givePrimary(p *primary) []byte {
 	}
 	return withHandle(p.response, s.give(p.object))
 }
-
-// lost tells whether an object is neither on the chip nor saved.
-func (o *object) lost() bool { return o.phandle == 0 && o.context == nil }

@@ -67,18 +67,20 @@ type Manager struct {
 	chipMu sync.Mutex // for cutOff, which does not have the turn
 
 	// Owned by whoever has the turn.
-	chip      Chip // nil while it is given back
-	objects   []*object
-	sessions  []*session
-	orphans   []uint32 // handles that a failed connection left on a chip that is ours alone
-	slots     int      // of the chip, once it was full; 0: not known
-	clock     uint64   // counts uses, for "least recently"
-	primaries map[string]*primary
-	srk       srk
-	commands  []uint32 // TPMA_CC of what the chip has; nil: not read yet
-	trusted   authMemory
-	idle      *time.Timer
-	quiet     time.Time // since when
+	chip     Chip // nil while it is given back
+	objects  []*object
+	sessions []*session
+	orphans  []uint32 // handles that a failed connection left on a chip that is ours alone
+	slots    int      // of the chip, once it was full; 0: not known
+	clock    uint64   // counts uses, for "least recently"
+
+	commandsRun uint64 // of clients, counted from 1
+	primaries   map[string]*primary
+	srk         srk
+	commands    []uint32 // TPMA_CC of what the chip has; nil: not read yet
+	trusted     authMemory
+	idle        *time.Timer
+	quiet       time.Time // since when
 }
 
 // New makes the manager of one chip. It touches nothing before the first command.

@@ -34,8 +34,12 @@ func (m *Manager) bringSession(s *session, keep holding) (bool, error) {
 		return false, err
 	}
 	_, rc, err := m.load(s.context, keep)
-	if err != nil || rc != 0 {
+	if err != nil || isFull(rc) {
 		return false, err
+	}
+	if rc != 0 { // the TPM was reset since
+		s.context = nil
+		return false, nil
 	}
 	s.loaded, s.context = true, nil
 	return true, nil

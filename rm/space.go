@@ -118,7 +118,7 @@ func (s *Space) answer(c *wire.Command) ([]byte, error) {
 			return bytes.Clone(s.manager.srk.response), nil
 		}
 	case tpm2.TPMCCCreatePrimary:
-		if p := s.manager.primaries[primaryKey(c)]; p != nil && !p.object.lost() {
+		if p := s.manager.primaries[primaryKey(c)]; p != nil {
 			return s.givePrimary(p), nil
 		}
 	}
@@ -141,20 +141,42 @@ func (s *Space) quota(c *wire.Command) tpm2.TPMRC {
 
 // onChip runs a command on the chip: prepare, send, commit.
 func (s *Space) onChip(c *wire.Command) ([]byte, error) {
+	s.manager.commandsRun++
 	keep := s.named(c)
-	physical, rc, err := s.prepare(c, keep)
-	if err != nil || rc != 0 {
-		return wire.ErrorResponse(rc), err
+	for {
+		physical, rc, err := s.prepare(c, keep)
+		if err != nil || rc != 0 {
+			return wire.ErrorResponse(rc), err
+		}
+		response, rc, err := s.manager.sendMakingRoom(physical, keep)
+		if err != nil {
+			return nil, err
+		}
+		if s.missed(c, rc) {
+			continue
+		}
+		s.manager.noteOutcome(c, s, rc)
+		if rc != 0 {
+			return response, nil
+		}
+		return s.commit(c, response)
 	}
-	response, rc, err := s.manager.sendMakingRoom(physical, keep)
-	if err != nil {
-		return nil, err
+}
+
+// missed tells whether a code says that the chip does not have an object that was put on it. The object counts as loaded no more, so that the next try
+// brings it again.
+func (s *Space) missed(c *wire.Command, rc tpm2.TPMRC) bool {
+	if i := int(rc) - int(rcReferenceS0); i >= 0 && i < len(c.Auths()) {
+		if authSession := s.sessions[c.Auths()[i].Session]; authSession != nil {
+			authSession.loaded = false // lost: nobody can make it again
+		}
 	}
-	s.manager.noteOutcome(c, s, rc)
-	if rc != 0 {
-		return response, nil
+	i := int(rc) - int(rcReferenceH0)
+	if i < 0 || i >= c.Shape.Handles {
+		return false
 	}
-	return s.commit(c, response)
+	o := s.objects[c.Handle(i)]
+	return o != nil && s.manager.miss(o)
 }
 
 // prepare puts all that a command names on the chip, and gives the command with the chip's handles in it.
@@ -165,8 +187,12 @@ func (s *Space) prepare(c *wire.Command, keep holding) ([]byte, tpm2.TPMRC, erro
 		if o == nil {
 			continue
 		}
-		if ok, err := s.manager.bring(o, keep); err != nil || !ok {
-			return nil, rcReferenceH0 + tpm2.TPMRC(i), err
+		rc, err := s.manager.bring(o, keep)
+		if rc == rcReferenceH0 {
+			rc += tpm2.TPMRC(i)
+		}
+		if err != nil || rc != 0 {
+			return nil, rc, err
 		}
 		wire.SetHandle(physical, i, o.phandle)
 	}
@@ -226,7 +252,7 @@ func (s *Space) admit(c *wire.Command, handle uint32, response []byte) ([]byte, 
 		s.sessions[handle] = s.manager.newSession(handle)
 		return response, nil
 	case wire.IsTransient(handle):
-		o := &object{blob: sha256.Sum256(append(bytes.Clone(c.Param("inPrivate")), c.Param("inPublic")...))}
+		o := &object{recipe: s.recipeOf(c, response), blob: sha256.Sum256(append(bytes.Clone(c.Param("inPrivate")), c.Param("inPublic")...))}
 		if p, ok := wire.ParseSizedPublic(c.Param("inPublic")); ok {
 			o.info = filter.ObjectOf(&p)
 		}
