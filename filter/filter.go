@@ -24,16 +24,18 @@ type Verdict uint8
 
 // The verdicts of a row.
 const (
-	Deny  Verdict = iota
-	Allow         // once the row's conditions hold
+	Deny   Verdict = iota
+	Allow          // once the row's conditions hold
+	Answer         // likewise, and by the manager itself: the chip never sees the command
 )
 
-func (v Verdict) String() string { return [...]string{"deny", "allow"}[v] }
+func (v Verdict) String() string { return [...]string{"deny", "allow", "answer"}[v] }
 
 // An Object is what a decision must know of a key, taken from the public area that it was made or loaded with.
 type Object struct {
 	Type       tpm2.TPMAlgID
 	Attributes uint32 // TPMA_OBJECT
+	Sequence   bool   // a hash sequence, which is no key
 }
 
 // ObjectOf is the knowledge that a public area gives.
@@ -77,7 +79,13 @@ func (f *Filter) Name() string { return f.name }
 // Allows tells whether the filter lets the command through under some condition.
 func (f *Filter) Allows(code tpm2.TPMCC) bool {
 	r := f.rows[code]
-	return r != nil && r.verdict == Allow
+	return r != nil && r.verdict != Deny
+}
+
+// Answers tells whether the manager answers the command itself.
+func (f *Filter) Answers(code tpm2.TPMCC) bool {
+	r := f.rows[code]
+	return r != nil && r.verdict == Answer
 }
 
 // Malformed is the decision about bytes that are no command: err is what wire.Parse said. The checks U1 and U5 of the policy are
@@ -92,7 +100,7 @@ func Malformed(err error) Decision {
 // Check decides about a well-formed command of a caller who holds what holder knows.
 func (f *Filter) Check(c *wire.Command, holder Holder) Decision {
 	r := f.rows[c.Code]
-	if r == nil || r.verdict != Allow {
+	if r == nil || r.verdict == Deny {
 		return f.denial(c)
 	}
 	if d := checkSessions(c, holder); !d.Allowed {

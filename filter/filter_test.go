@@ -31,11 +31,11 @@ const (
 )
 
 var caller = holding{
-	wire.SRK:      {tpm2.TPMAlgECC, fixedParentAttributes | wire.Restricted | wire.Decrypt | wire.NoDA},
-	primaryHandle: {tpm2.TPMAlgECC, fixedParentAttributes | wire.Restricted | wire.Decrypt | wire.NoDA},
-	keyHandle:     {tpm2.TPMAlgRSA, keyAttributes | wire.Sign | wire.Decrypt},
-	signOnly:      {tpm2.TPMAlgRSA, keyAttributes | wire.Sign},
-	daKey:         {tpm2.TPMAlgRSA, fixedParentAttributes | wire.Sign | wire.Decrypt},
+	wire.SRK:      {tpm2.TPMAlgECC, fixedParentAttributes | wire.Restricted | wire.Decrypt | wire.NoDA, false},
+	primaryHandle: {tpm2.TPMAlgECC, fixedParentAttributes | wire.Restricted | wire.Decrypt | wire.NoDA, false},
+	keyHandle:     {tpm2.TPMAlgRSA, keyAttributes | wire.Sign | wire.Decrypt, false},
+	signOnly:      {tpm2.TPMAlgRSA, keyAttributes | wire.Sign, false},
+	daKey:         {tpm2.TPMAlgRSA, fixedParentAttributes | wire.Sign | wire.Decrypt, false},
 }
 
 type auth struct {
@@ -337,14 +337,17 @@ func TestTable(t *testing.T) {
 }
 
 func TestDefaultAllowsThirteen(t *testing.T) {
-	n := 0
+	reach, answered := 0, 0
 	for _, shape := range wire.Shapes() {
-		if Default().Allows(shape.Code) {
-			n++
+		switch f := Default(); {
+		case f.Answers(shape.Code):
+			answered++
+		case f.Allows(shape.Code):
+			reach++
 		}
 	}
-	if n != 13 {
-		t.Errorf("%d commands reach the chip, the policy names 13", n)
+	if reach != 13 || answered != 6 {
+		t.Errorf("%d commands reach the chip and %d are answered, the policy names 13 and 6", reach, answered)
 	}
 }
 

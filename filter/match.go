@@ -27,7 +27,11 @@ var (
 	parentOrNull = handleRule{"own storage primary, srk or null", "not a key that the caller may salt with",
 		func(h uint32, held bool, o Object) bool { return h == uint32(tpm2.TPMRHNull) || held && o.IsParent() }}
 	readable = handleRule{"own object or srk", "other persistent keys identify the machine",
-		func(_ uint32, held bool, _ Object) bool { return held }}
+		func(_ uint32, held bool, o Object) bool { return held && !o.Sequence }}
+	ownObject = handleRule{"own object", "not an object of the caller's own",
+		func(h uint32, held bool, _ Object) bool { return held && wire.IsTransient(h) }}
+	ownSequence = handleRule{"own hash sequence", "not a hash sequence of the caller's own",
+		func(_ uint32, held bool, o Object) bool { return held && o.Sequence }}
 	signKey    = keyWith("own rsa key that signs", wire.Sign)
 	decryptKey = keyWith("own rsa key that decrypts", wire.Decrypt)
 	plainKey   = handleRule{"own rsa key without adminWithPolicy", "not a key whose auth value the caller may change",
@@ -76,7 +80,11 @@ var (
 	smallOutsideInfo = param("outsideInfo <= 64", "outsideInfo is too long", func(c *wire.Command) bool {
 		return len(c.Param("outsideInfo")) <= 2+64
 	})
-	noSessions  = param("no sessions", "a session on this command serves only audit", func(c *wire.Command) bool { return len(c.Auths()) == 0 })
+	noSessions = param("no sessions", "a session on this command serves only audit", func(c *wire.Command) bool { return len(c.Auths()) == 0 })
+	unspoken   = param("no sessions", "the manager answers this itself, and cannot speak for a session", func(c *wire.Command) bool { return len(c.Auths()) == 0 })
+	byPassword = param("authorized by a password", "the manager answers this itself, and cannot speak for a session", func(c *wire.Command) bool {
+		return len(c.Auths()) == 1 && c.Auths()[0].Session == wire.RSPassword
+	})
 	smallRandom = param("bytesRequested <= 64", "at most 64 random bytes in one command", func(c *wire.Command) bool {
 		b := c.Param("bytesRequested")
 		return b[0] == 0 && b[1] <= 64

@@ -3,6 +3,7 @@ package rm
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/go-tpm/tpm2"
@@ -52,9 +53,8 @@ func (s *Space) handlesFrom(property uint32) []uint32 {
 	var handles []uint32
 	switch wire.HandleType(property) {
 	case tpm2.TPMHTTransient:
-		for h := range s.objects {
-			handles = append(handles, h)
-		}
+		handles = slices.AppendSeq(handles, maps.Keys(s.objects))
+		handles = slices.AppendSeq(handles, maps.Keys(s.sequences))
 	case tpm2.TPMHTHMACSession:
 		for h := range s.sessions {
 			handles = append(handles, h)
@@ -148,7 +148,7 @@ func (m *Manager) getCapability(kind tpm2.TPMCap, property, count uint32) (list 
 func (s *Space) ownProperties() map[tpm2.TPMPT]uint32 {
 	return map[tpm2.TPMPT]uint32{
 		tpm2.TPMPTContextGapMax:     0xFFFFFFFF, // the gap is the manager's business
-		tpm2.TPMPTHRTransientAvail:  uint32(maxObjects - len(s.objects)),
+		tpm2.TPMPTHRTransientAvail:  uint32(maxObjects - len(s.objects) - len(s.sequences)),
 		tpm2.TPMPTHRLoadedAvail:     uint32(maxSessions - len(s.sessions)),
 		tpm2.TPMPTHRActiveAvail:     uint32(maxSessions - len(s.sessions)),
 		tpm2.TPMPTHRLoaded:          uint32(len(s.sessions)),

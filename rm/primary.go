@@ -69,7 +69,7 @@ func (m *Manager) dropPrimary(o *object) {
 
 // givePrimary answers TPM2_CreatePrimary without the chip.
 func (s *Space) givePrimary(p *primary) []byte {
-	if len(s.objects) >= maxObjects {
+	if s.full() {
 		return wire.ErrorResponse(rcObjectQuota)
 	}
 	return withHandle(p.response, s.give(p.object))

@@ -6,6 +6,7 @@
 package rm
 
 import (
+	"crypto/cipher"
 	"errors"
 	"slices"
 	"sync"
@@ -55,6 +56,10 @@ const (
 type Config struct {
 	Open    func() (Chip, error) // called at the first command, and again after the chip was given back or failed
 	Sharing Sharing
+
+	// ContextKey gives the secret under which saved contexts are handed to clients, when the first client saves or loads one. The same key makes them
+	// good after a restart. nil: they are good for as long as the manager lives.
+	ContextKey func() ([32]byte, error)
 }
 
 // A Manager owns one chip.
@@ -79,6 +84,8 @@ type Manager struct {
 	srk         srk
 	commands    []uint32 // TPMA_CC of what the chip has; nil: not read yet
 	trusted     authMemory
+	seal        cipher.AEAD // of saved contexts; nil until one is wanted
+	saved       uint64      // contexts, counted
 	idle        *time.Timer
 	quiet       time.Time // since when
 }
@@ -106,7 +113,8 @@ func (m *Manager) Open(o Options) (*Space, error) {
 	if o.Filter == nil {
 		o.Filter = filter.Default()
 	}
-	return &Space{manager: m, options: o, closed: make(chan struct{}), objects: map[uint32]*object{}, sessions: map[uint32]*session{}, next: firstHandle}, nil
+	return &Space{manager: m, options: o, closed: make(chan struct{}), objects: map[uint32]*object{}, sequences: map[uint32]*sequence{},
+		sessions: map[uint32]*session{}, next: firstHandle}, nil
 }
 
 // Close gives the chip back with nothing of ours on it. Clients that wait for their turn return at once; a command that

@@ -31,10 +31,11 @@ type Space struct {
 	once    sync.Once
 
 	// Owned by whoever has the manager's turn.
-	objects  map[uint32]*object
-	sessions map[uint32]*session
-	next     uint32 // virtual handle to try first: a flushed one is not given out again at once
-	fault    error  // of the chip, met while the filter asked what a handle stands for
+	objects   map[uint32]*object
+	sequences map[uint32]*sequence
+	sessions  map[uint32]*session
+	next      uint32 // virtual handle to try first: a flushed one is not given out again at once
+	fault     error  // of the chip, met while the filter asked what a handle stands for
 }
 
 // Send runs one command: the filter's verdict, then the chip or the manager's own answer. Whatever a TPM would answer is a
@@ -125,6 +126,9 @@ func (s *Space) answer(c *wire.Command) ([]byte, error) {
 	if rc := s.quota(c); rc != 0 {
 		return wire.ErrorResponse(rc), nil
 	}
+	if s.options.Filter.Answers(c.Code) {
+		return answers[c.Code](s, c)
+	}
 	return s.onChip(c)
 }
 
@@ -133,11 +137,14 @@ func (s *Space) quota(c *wire.Command) tpm2.TPMRC {
 	switch {
 	case c.Code == tpm2.TPMCCStartAuthSession && len(s.sessions) >= maxSessions:
 		return rcSessionQuota
-	case c.Code != tpm2.TPMCCStartAuthSession && c.Shape.HandleOut() && len(s.objects) >= maxObjects:
+	case c.Code != tpm2.TPMCCStartAuthSession && c.Shape.HandleOut() && s.full():
 		return rcObjectQuota
 	}
 	return 0
 }
+
+// full tells whether the client may have no more objects.
+func (s *Space) full() bool { return len(s.objects)+len(s.sequences) >= maxObjects }
 
 // onChip runs a command on the chip: prepare, send, commit.
 func (s *Space) onChip(c *wire.Command) ([]byte, error) {
@@ -265,17 +272,21 @@ func (s *Space) admit(c *wire.Command, handle uint32, response []byte) ([]byte, 
 
 // give makes a virtual handle for an object.
 func (s *Space) give(o *object) uint32 {
-	for s.objects[s.next] != nil {
-		s.advance()
-	}
-	vhandle := s.next
+	vhandle := s.freeHandle()
 	s.objects[vhandle] = o
 	o.holders++
-	s.advance()
 	return vhandle
 }
 
-func (s *Space) advance() { s.next = firstHandle | (s.next+1)&handleNumbers }
+func (s *Space) freeHandle() uint32 {
+	for {
+		vhandle := s.next
+		s.next = firstHandle | (s.next+1)&handleNumbers
+		if s.objects[vhandle] == nil && s.sequences[vhandle] == nil {
+			return vhandle
+		}
+	}
+}
 
 // withHandle is a copy of a response with another handle in it.
 func withHandle(response []byte, handle uint32) []byte {
@@ -290,6 +301,8 @@ func (s *Space) flush(c *wire.Command) []byte {
 	if o := s.objects[handle]; o != nil {
 		delete(s.objects, handle)
 		s.manager.letGo(o)
+	} else if s.sequences[handle] != nil {
+		delete(s.sequences, handle)
 	} else if authSession := s.sessions[handle]; authSession != nil {
 		delete(s.sessions, handle)
 		s.manager.endSession(authSession)
@@ -313,6 +326,9 @@ func (s *Space) Object(handle uint32) (filter.Object, bool) {
 	}
 	if o := s.objects[handle]; o != nil {
 		return o.info, true
+	}
+	if s.sequences[handle] != nil {
+		return sequenceInfo, true
 	}
 	return filter.Object{}, false
 }
@@ -345,5 +361,5 @@ func (s *Space) release() {
 	for _, authSession := range s.sessions {
 		s.manager.endSession(authSession)
 	}
-	s.objects, s.sessions = nil, nil
+	s.objects, s.sequences, s.sessions = nil, nil, nil
 }

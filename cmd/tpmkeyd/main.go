@@ -23,7 +23,7 @@ const (
 	exitUsage  = 2
 )
 
-const usage = `usage: tpmkeyd [-device SPEC] [-listen PATH]
+const usage = `usage: tpmkeyd [-device SPEC] [-listen PATH] [-state DIR]
 
 Serves the TPM to every local user on a Unix socket, through a filter that lets
 only RSA keys be made, loaded and used. What it refuses is logged with the
@@ -32,6 +32,7 @@ reason.
   -device SPEC  the chip: /dev/tpm0 (the default), /dev/tpmrm0,
                 unix:PATH or tcp:HOST:PORT of an emulator
   -listen PATH  the socket (default /run/tpmkey/tpms.sock)
+  -state DIR    what must outlive the service (default /var/lib/tpmkey)
 `
 
 func main() {
@@ -39,6 +40,7 @@ func main() {
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	spec := flags.String("device", "/dev/tpm0", "")
 	path := flags.String("listen", strings.TrimPrefix(device.DefaultBroker, "broker:"), "")
+	state := flags.String("state", "/var/lib/tpmkey", "")
 	if err := flags.Parse(os.Args[1:]); errors.Is(err, flag.ErrHelp) {
 		return
 	} else if err != nil || flags.NArg() > 0 {
@@ -47,18 +49,19 @@ func main() {
 		}
 		os.Exit(exitUsage)
 	}
-	if err := run(*spec, *path); err != nil {
+	if err := run(*spec, *path, *state); err != nil {
 		fmt.Fprintf(os.Stderr, "tpmkeyd: error: %v\n", err)
 		os.Exit(exitFailed)
 	}
 }
 
 // run serves until it is told to stop, and then leaves neither a handle on the chip nor a socket.
-func run(spec, path string) error {
+func run(spec, path, state string) error {
 	config, err := device.OpenChip(spec)
 	if err != nil {
 		return err
 	}
+	config.ContextKey = func() ([32]byte, error) { return contextKey(state) }
 	manager := rm.New(config)
 	defer manager.Close()
 	listener, err := listen(path)

@@ -33,7 +33,9 @@ deny TPM2_DictionaryAttackParameters: would weaken the protection of PINs agains
 deny TPM2_NV_ChangeAuth: NV memory is shared
 deny TPM2_PCR_Event: would change PCRs, and lock out all that is sealed to them
 deny TPM2_PCR_Reset: would forge or break measurements
-deny TPM2_SequenceComplete: hashes can be computed in software
+answer TPM2_SequenceComplete: hashing, in software
+    handle 1 is own hash sequence
+    authorized by a password
 deny TPM2_SetAlgorithmSet: configuration belongs to the administrator
 deny TPM2_SetCommandCodeAuditStatus: audit belongs to the administrator
 deny TPM2_FieldUpgradeData: firmware belongs to the administrator
@@ -73,15 +75,18 @@ allow TPM2_RSA_Decrypt: decrypt, and the raw RSA operation
     inScheme is oaep, rsaes or null
     label is empty or ends with nul
 deny TPM2_MAC_Start: not an RSA operation
-deny TPM2_SequenceUpdate: hashes can be computed in software
+answer TPM2_SequenceUpdate: hashing, in software
+    handle 1 is own hash sequence
+    authorized by a password
 allow TPM2_Sign: sign
     handle 1 is own rsa key that signs
     inScheme is rsassa, rsapss or null
     validation is a hashcheck ticket
 deny TPM2_Unseal: would open secrets whose only lock is the state of the boot
 deny TPM2_PolicySigned: policy sessions are not needed for RSA keys
-deny TPM2_ContextLoad: saved contexts never enter from outside
-deny TPM2_ContextSave: saved contexts never leave the manager
+answer TPM2_ContextLoad: what the manager itself has saved for the same user
+answer TPM2_ContextSave: programs that keep their keys in files from one command to the next
+    handle 1 is own object
 deny TPM2_ECDH_KeyGen: not an RSA operation
 deny TPM2_EncryptDecrypt: not an RSA operation; would keep the chip busy
 allow TPM2_FlushContext: give back one's own objects and sessions
@@ -120,7 +125,8 @@ allow TPM2_GetCapability: what the caller's TPM can do
 allow TPM2_GetRandom: random bytes
     bytesRequested <= 64
 deny TPM2_GetTestResult: tells about the machine, not about RSA keys
-deny TPM2_Hash: hashes can be computed in software
+answer TPM2_Hash: hashing, in software
+    no sessions
 deny TPM2_PCR_Read: PCRs tell how the machine booted
 deny TPM2_PolicyPCR: policy sessions are not needed for RSA keys
 deny TPM2_PolicyRestart: policy sessions are not needed for RSA keys
@@ -129,7 +135,8 @@ deny TPM2_PCR_Extend: would lock out all that is sealed to PCRs until the next b
 deny TPM2_PCR_SetAuthValue: PCRs belong to the machine
 deny TPM2_NV_Certify: attestation
 deny TPM2_EventSequenceComplete: would change PCRs
-deny TPM2_HashSequenceStart: hashes can be computed in software
+answer TPM2_HashSequenceStart: hashing, in software
+    no sessions
 deny TPM2_PolicyPhysicalPresence: policy sessions are not needed for RSA keys
 deny TPM2_PolicyDuplicationSelect: policy sessions are not needed for RSA keys
 deny TPM2_PolicyGetDigest: policy sessions are not needed for RSA keys

@@ -14,6 +14,7 @@ const (
 	maxSensitive = 256  // user auth and data of a key: far less than this
 	maxRSA       = 512  // RSA 4096
 	maxPrivate   = 2048 // a wrapped RSA 4096 key with its seed
+	maxBuffer    = 1024 // MAX_DIGEST_BUFFER
 	maxData      = 66   // TPM2B_DATA holds a TPMT_HA at most
 )
 
@@ -42,6 +43,12 @@ var (
 	propertyCount   = param{"propertyCount", uint32s(1)}
 	bytesRequested  = param{"bytesRequested", func(c *Cursor) { c.Uint16() }}
 	publicParms     = param{"parameters", readPublicParms}
+	hashData        = param{"data", sizedAtMost(maxBuffer)}
+	buffer          = param{"buffer", sizedAtMost(maxBuffer)}
+	hashAlg         = param{"hashAlg", func(c *Cursor) { c.Uint16() }}
+	hierarchy       = param{"hierarchy", uint32s(1)}
+	sequenceAuth    = param{"auth", sizedAtMost(maxDigest)}
+	savedContext    = param{"context", readContext}
 )
 
 func uint32s(n int) func(*Cursor) {
@@ -130,6 +137,12 @@ func readSymDef(c *Cursor) {
 	default:
 		c.Take(4) // key bits and mode
 	}
+}
+
+// readContext reads TPMS_CONTEXT (Part 2, 14.5).
+func readContext(c *Cursor) {
+	c.Take(8 + 4 + 4) // sequence, savedHandle, hierarchy
+	c.Sized()
 }
 
 // readPublicParms reads TPMT_PUBLIC_PARMS (Part 2, 12.2.3.8).

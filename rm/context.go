@@ -1,0 +1,186 @@
+package rm
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding"
+	"encoding/binary"
+	"encoding/gob"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"tpmkey.example/filter"
+	"tpmkey.example/rm/wire"
+)
+
+// A client's saved context (TPM2_ContextSave) is not the chip's: those load in any connection, for anybody, and not after a reset. It is sealed by the
+// manager for one principal and holds how the object is made again, so that files of saved contexts work as long as the key that they stand for.
+
+// What the savedHandle and the hierarchy of a TPMS_CONTEXT say (Part 2, 14.4): a transient object, and a sequence.
+const (
+	savedObject   uint32 = 0x80000000
+	savedSequence uint32 = 0x80000001
+)
+
+const rcContextIntegrity = tpm2.TPMRCIntegrity | 0x40 | 1<<8 // of parameter 1
+
+// savedContext is what is sealed.
+type savedContext struct {
+	Info    filter.Object
+	Blob    [32]byte
+	Recipes []savedRecipe // from the object to its oldest parent
+	Chip    []byte        // the chip's own context, where there is no recipe
+
+	Alg         tpm2.TPMAlgID // of a sequence
+	State, Auth []byte
+}
+
+type savedRecipe struct {
+	Command, Identity []byte
+	Slots             int
+}
+
+// saveContext is TPM2_ContextSave (Part 3, 28.2) of an object or a hash sequence.
+func (s *Space) saveContext(c *wire.Command) ([]byte, error) {
+	handle, hierarchy := savedObject, uint32(tpm2.TPMRHOwner)
+	var context savedContext
+	var rc tpm2.TPMRC
+	var err error
+	if o := s.objects[c.Handle(0)]; o != nil {
+		context, rc, err = s.manager.describe(o)
+	} else {
+		handle, hierarchy = savedSequence, uint32(tpm2.TPMRHNull)
+		context, err = s.sequences[c.Handle(0)].describe()
+	}
+	if err != nil || rc != 0 {
+		return wire.ErrorResponse(rc), err
+	}
+	s.manager.saved++
+	label := wire.NewMessage(0, 0).Uint32(uint32(s.manager.saved >> 32)).Uint32(uint32(s.manager.saved)).Uint32(handle).Uint32(hierarchy).Bytes()[wire.HeaderSize:]
+	sealed, err := s.sealContext(label, context)
+	if err != nil {
+		return nil, err
+	}
+	return wire.NewMessage(c.Tag, 0).Raw(label).Uint16(uint16(len(sealed))).Raw(sealed).Bytes(), nil
+}
+
+// describe is what makes an object again: its recipe, else what the chip has saved of it.
+func (m *Manager) describe(o *object) (savedContext, tpm2.TPMRC, error) {
+	context := savedContext{Info: o.info, Blob: o.blob}
+	for r := o.recipe; r != nil; r = r.parent {
+		context.Recipes = append(context.Recipes, savedRecipe{r.command, r.identity, r.slots})
+	}
+	if o.recipe != nil {
+		return context, 0, nil
+	}
+	if o.context == nil {
+		rc, err := m.bring(o, holding{objects: []*object{o}})
+		if err != nil || rc != 0 {
+			return context, rc, err
+		}
+		if o.context, err = m.save(o.phandle); err != nil {
+			return context, 0, err
+		}
+	}
+	context.Chip = o.context
+	return context, 0, nil
+}
+
+func (q *sequence) describe() (savedContext, error) {
+	state, err := q.hash.(encoding.BinaryMarshaler).MarshalBinary()
+	return savedContext{Alg: q.alg, State: state, Auth: q.auth}, err
+}
+
+// loadContext is TPM2_ContextLoad (Part 3, 28.3) of what saveContext gave to the same principal. The chip is not asked before the object is used.
+func (s *Space) loadContext(c *wire.Command) ([]byte, error) {
+	cursor := wire.NewCursor(c.Param("context"))
+	label, sealed := cursor.Take(8+4+4), cursor.Sized()
+	context, ok, err := s.openContext(label, sealed)
+	if err != nil || !ok {
+		return wire.ErrorResponse(rcContextIntegrity), err
+	}
+	vhandle, ok := s.revive(binary.BigEndian.Uint32(label[8:]), context)
+	if !ok {
+		return wire.ErrorResponse(rcContextIntegrity), nil
+	}
+	return wire.NewMessage(c.Tag, 0).Uint32(vhandle).Bytes(), nil
+}
+
+func (s *Space) revive(kind uint32, context savedContext) (vhandle uint32, ok bool) {
+	if kind == savedObject {
+		return s.give(&object{info: context.Info, blob: context.Blob, recipe: recipeFrom(context.Recipes), context: context.Chip}), true
+	}
+	h, ok := hashes[context.Alg]
+	if !ok {
+		return 0, false
+	}
+	q := &sequence{alg: context.Alg, hash: h.New(), auth: context.Auth}
+	if q.hash.(encoding.BinaryUnmarshaler).UnmarshalBinary(context.State) != nil {
+		return 0, false
+	}
+	vhandle = s.freeHandle()
+	s.sequences[vhandle] = q
+	return vhandle, true
+}
+
+func recipeFrom(list []savedRecipe) *recipe {
+	if len(list) == 0 {
+		return nil
+	}
+	first := list[0]
+	return &recipe{command: first.Command, identity: first.Identity, slots: first.Slots, parent: recipeFrom(list[1:])}
+}
+
+// sealContext encrypts a context for the space's principal.
+func (s *Space) sealContext(label []byte, context savedContext) ([]byte, error) {
+	seal, err := s.manager.contextSeal()
+	if err != nil {
+		return nil, err
+	}
+	var plain bytes.Buffer
+	if err := gob.NewEncoder(&plain).Encode(context); err != nil {
+		return nil, err
+	}
+	return seal.Seal(nil, nil, plain.Bytes(), s.owns(label)), nil
+}
+
+// openContext reports false for what was not sealed here, for this principal, with this label.
+func (s *Space) openContext(label, sealed []byte) (context savedContext, ok bool, err error) {
+	seal, err := s.manager.contextSeal()
+	if err != nil {
+		return context, false, err
+	}
+	plain, err := seal.Open(nil, nil, sealed, s.owns(label))
+	if err != nil {
+		return context, false, nil
+	}
+	err = gob.NewDecoder(bytes.NewReader(plain)).Decode(&context)
+	return context, err == nil, nil
+}
+
+// owns binds a context to its label and to its principal.
+func (s *Space) owns(label []byte) []byte {
+	return binary.BigEndian.AppendUint32(append([]byte("tpmkey context 1"), label...), s.options.UID)
+}
+
+func (m *Manager) contextSeal() (cipher.AEAD, error) {
+	if m.seal != nil {
+		return m.seal, nil
+	}
+	var key [32]byte
+	rand.Read(key[:])
+	if m.config.ContextKey != nil {
+		var err error
+		if key, err = m.config.ContextKey(); err != nil {
+			return nil, err
+		}
+	}
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, err
+	}
+	m.seal, err = cipher.NewGCMWithRandomNonce(block)
+	return m.seal, err
+}
