@@ -119,7 +119,7 @@ func (s *Space) completeSequence(c *wire.Command) ([]byte, error) {
 		return wire.ErrorResponse(rcBadAuth1), nil
 	}
 	q.hash.Write(contents(c, "buffer"))
-	delete(s.sequences, c.Handle(0))
+	s.endSequence(c.Handle(0))
 	return respond(c, digestParameters(q.hash.Sum(nil))), nil
 }
 

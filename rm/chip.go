@@ -121,6 +121,10 @@ func (m *Manager) makeRoom(rc tpm2.TPMRC, keep holding) (bool, error) {
 		return m.evictOne(keep)
 	case tpm2.TPMRCSessionMemory:
 		return m.saveOneSession(keep)
+	case tpm2.TPMRCSessionHandles:
+		return m.shedSession(keep), nil
+	case tpm2.TPMRCContextGap:
+		return m.closeGap()
 	}
 	return false, nil
 }
@@ -131,22 +135,38 @@ func (m *Manager) flush(handle uint32) {
 	m.exchange(wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCFlushContext)).Uint32(handle).Bytes())
 }
 
-// save is TPM2_ContextSave (Part 3, 28.2) of an object or a session: nil when the chip refuses.
-func (m *Manager) save(handle uint32) ([]byte, error) {
+// save is TPM2_ContextSave (Part 3, 28.2) of an object or a session: nil, and why, when the chip refuses.
+func (m *Manager) save(handle uint32) ([]byte, tpm2.TPMRC, error) {
 	response, rc, err := m.exchange(wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCContextSave)).Uint32(handle).Bytes())
 	if err != nil || rc != 0 {
-		return nil, err
+		return nil, rc, err
 	}
-	return bytes.Clone(response[wire.HeaderSize:]), nil
+	return bytes.Clone(response[wire.HeaderSize:]), 0, nil
 }
 
 // load is TPM2_ContextLoad (Part 3, 28.3). It gives the handle, or the code with which the chip refuses.
 func (m *Manager) load(context []byte, keep holding) (uint32, tpm2.TPMRC, error) {
-	command := wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCContextLoad)).Raw(context).Bytes()
-	response, rc, err := m.sendMakingRoom(command, keep)
+	response, rc, err := m.sendMakingRoom(contextLoad(context), keep)
 	if err != nil || rc != 0 {
 		return 0, rc, err
 	}
+	return m.loadedHandle(response)
+}
+
+// loadOnce is load without making room.
+func (m *Manager) loadOnce(context []byte) (uint32, tpm2.TPMRC, error) {
+	response, rc, err := m.exchange(contextLoad(context))
+	if err != nil || rc != 0 {
+		return 0, rc, err
+	}
+	return m.loadedHandle(response)
+}
+
+func contextLoad(context []byte) []byte {
+	return wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCContextLoad)).Raw(context).Bytes()
+}
+
+func (m *Manager) loadedHandle(response []byte) (uint32, tpm2.TPMRC, error) {
 	c := wire.NewCursor(response[wire.HeaderSize:])
 	handle := c.Uint32()
 	if !c.Done() {

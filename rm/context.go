@@ -80,8 +80,8 @@ func (m *Manager) describe(o *object) (savedContext, tpm2.TPMRC, error) {
 		if err != nil || rc != 0 {
 			return context, rc, err
 		}
-		if o.context, err = m.save(o.phandle); err != nil {
-			return context, 0, err
+		if o.context, rc, err = m.save(o.phandle); err != nil || rc != 0 {
+			return context, rc, err
 		}
 	}
 	context.Chip = o.context

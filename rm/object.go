@@ -119,7 +119,7 @@ func (m *Manager) evictOne(keep holding) (bool, error) {
 // evict saves an object, unless it was saved before, and flushes it. One that the chip refuses to save has only its recipe left.
 func (m *Manager) evict(o *object) error {
 	if o.context == nil {
-		context, err := m.save(o.phandle)
+		context, _, err := m.save(o.phandle)
 		if err != nil {
 			return err
 		}

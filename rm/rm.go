@@ -79,20 +79,22 @@ type Manager struct {
 	slots    int      // of the chip, once it was full; 0: not known
 	clock    uint64   // counts uses, for "least recently"
 
-	commandsRun uint64 // of clients, counted from 1
-	primaries   map[string]*primary
-	srk         srk
-	commands    []uint32 // TPMA_CC of what the chip has; nil: not read yet
-	trusted     authMemory
-	seal        cipher.AEAD // of saved contexts; nil until one is wanted
-	saved       uint64      // contexts, counted
-	idle        *time.Timer
-	quiet       time.Time // since when
+	commandsRun  uint64         // of clients, counted from 1
+	sessionSaves uint64         // ours, counted from 1
+	held         map[uint32]int // objects and hash sequences of each principal
+	primaries    map[string]*primary
+	srk          srk
+	commands     []uint32 // TPMA_CC of what the chip has; nil: not read yet
+	trusted      authMemory
+	seal         cipher.AEAD // of saved contexts; nil until one is wanted
+	saved        uint64      // contexts, counted
+	idle         *time.Timer
+	quiet        time.Time // since when
 }
 
 // New makes the manager of one chip. It touches nothing before the first command.
 func New(config Config) *Manager {
-	m := &Manager{config: config, closed: make(chan struct{}), primaries: map[string]*primary{}, trusted: newAuthMemory()}
+	m := &Manager{config: config, closed: make(chan struct{}), primaries: map[string]*primary{}, held: map[uint32]int{}, trusted: newAuthMemory()}
 	m.idle = time.AfterFunc(time.Hour, m.giveBack)
 	m.idle.Stop()
 	return m

@@ -1,26 +1,86 @@
 package rm
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/google/go-tpm/tpm2"
+)
 
 // A session is an authorization session that a client started. Unlike an object it keeps its handle when it is saved, and saving
 // takes it off the chip; each saved context is good for one load. Saved or not, it takes one of the chip's handles.
 //
 //	loaded ──save──► saved ──bring──► loaded
 type session struct {
+	space   *Space // whose it is
 	handle  uint32 // the chip's and the client's
 	loaded  bool
 	context []byte // while it is saved; a session that is neither loaded nor saved is lost
 	used    uint64 // by Manager.clock
+	savedAt uint64 // by Manager.sessionSaves
 }
+
+// Limits of authorization sessions, which all of a chip's clients share: every PC Client TPM has 64 (PTP 1.05, 4.4).
+const (
+	maxSessions          = 4       // of one connection
+	principalSessions    = 8       // of one principal
+	unprivilegedSessions = 64 - 16 // of all but root, for whom and for the kernel the rest is kept
+)
+
+// gapMargin is how many sessions may be saved after one before that one is saved anew: the chip allows 2^16 - 1 at most, others save sessions too, and
+// when it is too late nobody can save any more.
+const gapMargin = 1 << 14
 
 // Loaded sessions that we keep on a shared chip: every PC Client TPM has at least three, and one is left to the others.
 const sharedSessions = 3 - 1
 
-func (m *Manager) newSession(handle uint32) *session {
+func (m *Manager) newSession(handle uint32, space *Space) *session {
 	m.clock++
-	s := &session{handle: handle, loaded: true, used: m.clock}
+	s := &session{space: space, handle: handle, loaded: true, used: m.clock}
 	m.sessions = append(m.sessions, s)
 	return s
+}
+
+// sessionQuota tells whether a client may not start another session. When those of all unprivileged principals together run short, the one that holds the
+// most gives one up.
+func (s *Space) sessionQuota() bool {
+	own := s.manager.sessionsOf(s.options.UID)
+	if len(s.sessions) >= maxSessions || s.options.UID != 0 && own >= principalSessions {
+		return true
+	}
+	if all := len(s.manager.sessions) - s.manager.sessionsOf(0); s.options.UID != 0 && all >= unprivilegedSessions {
+		return !s.manager.shedSession(holding{})
+	}
+	return false
+}
+
+func (m *Manager) sessionsOf(principal uint32) (n int) {
+	for _, s := range m.sessions {
+		if s.space.options.UID == principal {
+			n++
+		}
+	}
+	return n
+}
+
+// shedSession ends the session that was used longest ago of the unprivileged principal who holds the most. Its client hears that it is lost.
+func (m *Manager) shedSession(keep holding) bool {
+	var worst *session
+	most := 0
+	for _, s := range m.sessions {
+		uid := s.space.options.UID
+		if uid == 0 || slices.Contains(keep.sessions, s) {
+			continue
+		}
+		if n := m.sessionsOf(uid); n > most || n == most && s.used < worst.used {
+			worst, most = s, n
+		}
+	}
+	if worst == nil {
+		return false
+	}
+	m.endSession(worst)
+	worst.loaded, worst.context = false, nil
+	return true
 }
 
 // bringSession puts a session on the chip. It reports false for one that is lost.
@@ -91,14 +151,70 @@ func (m *Manager) saveOneSession(keep holding) (bool, error) {
 	return true, m.saveSession(oldest)
 }
 
-// saveSession saves a session. One that the chip refuses to save is lost, but not left behind.
+// saveSession saves a session, and before that the one that was saved longest ago, if the gap between them grows too wide. One that the chip refuses to
+// save is lost, but not left behind.
 func (m *Manager) saveSession(s *session) error {
-	context, err := m.save(s.handle)
+	if err := m.storeSession(s); err != nil {
+		return err
+	}
+	if oldest := m.oldestSaved(); oldest != nil && m.sessionSaves-oldest.savedAt > gapMargin {
+		_, err := m.refresh(oldest)
+		return err
+	}
+	return nil
+}
+
+func (m *Manager) storeSession(s *session) error {
+	context, rc, err := m.save(s.handle)
+	for err == nil && rc == tpm2.TPMRCContextGap {
+		var closed bool
+		if closed, err = m.closeGap(); err != nil || !closed {
+			break
+		}
+		context, rc, err = m.save(s.handle)
+	}
 	if err != nil {
 		return err
 	}
-	if s.loaded, s.context = false, context; context == nil {
+	m.sessionSaves++
+	if s.loaded, s.context, s.savedAt = false, context, m.sessionSaves; context == nil {
 		m.flush(s.handle)
 	}
 	return nil
+}
+
+// oldestSaved is the session that was saved longest ago.
+func (m *Manager) oldestSaved() *session {
+	var oldest *session
+	for _, s := range m.sessions {
+		if s.context != nil && (oldest == nil || s.savedAt < oldest.savedAt) {
+			oldest = s
+		}
+	}
+	return oldest
+}
+
+// refresh loads a saved session and saves it again, which makes it the newest.
+func (m *Manager) refresh(s *session) (bool, error) {
+	_, rc, err := m.loadOnce(s.context)
+	if err != nil || rc != 0 {
+		return false, err
+	}
+	s.loaded, s.context = true, nil
+	return true, m.storeSession(s)
+}
+
+// closeGap is for a chip that saves no session because another one was saved too long ago: ours is saved anew, and where there is no room to load it, it is
+// given up, so that the others live. It reports false when it was none of ours.
+func (m *Manager) closeGap() (bool, error) {
+	oldest := m.oldestSaved()
+	if oldest == nil {
+		return false, nil
+	}
+	if done, err := m.refresh(oldest); done || err != nil {
+		return done, err
+	}
+	m.endSession(oldest)
+	oldest.context = nil
+	return true, nil
 }

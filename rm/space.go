@@ -15,12 +15,12 @@ import (
 
 // What one client may hold. Objects cost our memory only; sessions are few on the chip.
 const (
-	firstHandle    uint32 = 0x80000000
-	maxObjects            = 64
-	maxSessions           = 4
-	handleNumbers  uint32 = 0x00FFFFFF
-	handleOffset          = wire.HeaderSize // of the handle in a response
-	responseHandle        = wire.HeaderSize + 4
+	firstHandle      uint32 = 0x80000000
+	maxObjects              = 64  // of one connection
+	principalObjects        = 256 // of one principal
+	handleNumbers    uint32 = 0x00FFFFFF
+	handleOffset            = wire.HeaderSize // of the handle in a response
+	responseHandle          = wire.HeaderSize + 4
 )
 
 // A Space is one client's view of the chip. It is a go-tpm transport.TPMCloser and safe for concurrent use.
@@ -135,7 +135,7 @@ func (s *Space) answer(c *wire.Command) ([]byte, error) {
 // quota tells whether the command would make one object or session too many.
 func (s *Space) quota(c *wire.Command) tpm2.TPMRC {
 	switch {
-	case c.Code == tpm2.TPMCCStartAuthSession && len(s.sessions) >= maxSessions:
+	case c.Code == tpm2.TPMCCStartAuthSession && s.sessionQuota():
 		return rcSessionQuota
 	case c.Code != tpm2.TPMCCStartAuthSession && c.Shape.HandleOut() && s.full():
 		return rcObjectQuota
@@ -144,7 +144,9 @@ func (s *Space) quota(c *wire.Command) tpm2.TPMRC {
 }
 
 // full tells whether the client may have no more objects.
-func (s *Space) full() bool { return len(s.objects)+len(s.sequences) >= maxObjects }
+func (s *Space) full() bool {
+	return len(s.objects)+len(s.sequences) >= maxObjects || s.options.UID != 0 && s.manager.held[s.options.UID] >= principalObjects
+}
 
 // onChip runs a command on the chip: prepare, send, commit.
 func (s *Space) onChip(c *wire.Command) ([]byte, error) {
@@ -256,7 +258,7 @@ func (s *Space) commit(c *wire.Command, response []byte) ([]byte, error) {
 func (s *Space) admit(c *wire.Command, handle uint32, response []byte) ([]byte, error) {
 	switch {
 	case wire.IsAuthSession(handle):
-		s.sessions[handle] = s.manager.newSession(handle)
+		s.sessions[handle] = s.manager.newSession(handle, s)
 		return response, nil
 	case wire.IsTransient(handle):
 		o := &object{recipe: s.recipeOf(c, response), blob: sha256.Sum256(append(bytes.Clone(c.Param("inPrivate")), c.Param("inPublic")...))}
@@ -278,11 +280,13 @@ func (s *Space) give(o *object) uint32 {
 	return vhandle
 }
 
+// freeHandle gives a handle that the space does not use yet, and counts it.
 func (s *Space) freeHandle() uint32 {
 	for {
 		vhandle := s.next
 		s.next = firstHandle | (s.next+1)&handleNumbers
 		if s.objects[vhandle] == nil && s.sequences[vhandle] == nil {
+			s.manager.held[s.options.UID]++
 			return vhandle
 		}
 	}
@@ -300,14 +304,28 @@ func (s *Space) flush(c *wire.Command) []byte {
 	handle := cursor.Uint32()
 	if o := s.objects[handle]; o != nil {
 		delete(s.objects, handle)
+		s.countDown(1)
 		s.manager.letGo(o)
 	} else if s.sequences[handle] != nil {
-		delete(s.sequences, handle)
+		s.endSequence(handle)
 	} else if authSession := s.sessions[handle]; authSession != nil {
 		delete(s.sessions, handle)
 		s.manager.endSession(authSession)
 	}
 	return wire.ErrorResponse(tpm2.TPMRCSuccess)
+}
+
+func (s *Space) endSequence(handle uint32) {
+	delete(s.sequences, handle)
+	s.countDown(1)
+}
+
+// countDown notes that the principal holds fewer objects.
+func (s *Space) countDown(n int) {
+	held := s.manager.held
+	if held[s.options.UID] -= n; held[s.options.UID] <= 0 {
+		delete(held, s.options.UID)
+	}
 }
 
 // letGo ends one holder's use of an object; the last one takes it off the chip.
@@ -361,5 +379,6 @@ func (s *Space) release() {
 	for _, authSession := range s.sessions {
 		s.manager.endSession(authSession)
 	}
+	s.countDown(len(s.objects) + len(s.sequences))
 	s.objects, s.sequences, s.sessions = nil, nil, nil
 }
