@@ -1,9 +1,13 @@
-// Package filter decides which commands a caller may send to a TPM that others depend on too. A Filter is an immutable table
-// with one row per command; a command without a row, and the zero verdict, are denials. It knows objects by what rm remembers
-// of them and never talks to a chip.
+// Package filter decides which commands a caller may send to a TPM that others depend on too. A Filter is immutable: one or more profiles, each a table with
+// a row per command, that must all agree. A command without a row, and the zero verdict, are denials. It knows objects by what rm remembers of them and
+// never talks to a chip.
+//
+// Profiles are text. The built-in ones are in the folder profiles; an administrator writes others in the same form.
 package filter
 
 import (
+	"strings"
+
 	"github.com/google/go-tpm/tpm2"
 
 	"tpmkey.example/rm/wire"
@@ -49,12 +53,14 @@ func (o Object) IsParent() bool {
 // HasDA tells whether failed authorizations of o count towards the lockout of the whole chip.
 func (o Object) HasDA() bool { return o.Attributes&wire.NoDA == 0 }
 
-// A Holder knows what a caller's handles stand for.
+// A Holder knows who calls, and what his handles stand for.
 type Holder interface {
-	// Object gives what the caller holds under a transient handle, or a persistent object that all may use.
+	// Object gives what the caller holds under a transient handle, or a persistent object that the filter lists.
 	Object(handle uint32) (Object, bool)
 	// HoldsSession tells whether handle is an authorization session of the caller's own.
 	HoldsSession(handle uint32) bool
+	// Caller is the principal.
+	Caller() uint32
 }
 
 // A Decision is what a filter says of one command.
@@ -65,27 +71,81 @@ type Decision struct {
 	Why     string
 }
 
+var allowed = Decision{Allowed: true}
+
 func denied(rc tpm2.TPMRC, rule, why string) Decision { return Decision{RC: rc, Rule: rule, Why: why} }
 
-// A Filter is a profile: what its holder may send. It never changes.
-type Filter struct {
-	name string
-	rows map[tpm2.TPMCC]*row
+// A Filter is what its holder may send: what all of its profiles let through. It never changes.
+type Filter struct{ profiles []*profile }
+
+// Narrow is f and further profiles: what both let through. Whoever holds a filter may narrow it.
+func (f *Filter) Narrow(by *Filter) *Filter {
+	return &Filter{append(append([]*profile{}, f.profiles...), by.profiles...)}
 }
 
-// Name is the profile's name.
-func (f *Filter) Name() string { return f.name }
+// Name is the profile's name, or the names of all, in the order of their coming.
+func (f *Filter) Name() string {
+	var names []string
+	for _, p := range f.profiles {
+		names = append(names, p.name)
+	}
+	return strings.Join(names, " narrowed by ")
+}
+
+// all tells whether every profile fulfils something. Without profiles nothing holds.
+func (f *Filter) all(holds func(*profile) bool) bool {
+	for _, p := range f.profiles {
+		if !holds(p) {
+			return false
+		}
+	}
+	return len(f.profiles) > 0
+}
 
 // Allows tells whether the filter lets the command through under some condition.
 func (f *Filter) Allows(code tpm2.TPMCC) bool {
-	r := f.rows[code]
-	return r != nil && r.verdict != Deny
+	for _, p := range f.profiles {
+		if r := p.lookup(code); r == nil || r.verdict == Deny {
+			return false
+		}
+	}
+	return len(f.profiles) > 0
 }
 
 // Answers tells whether the manager answers the command itself.
 func (f *Filter) Answers(code tpm2.TPMCC) bool {
-	r := f.rows[code]
-	return r != nil && r.verdict == Answer
+	for _, p := range f.profiles {
+		if r := p.lookup(code); r != nil && r.verdict == Answer {
+			return true
+		}
+	}
+	return false
+}
+
+// HasBudget tells whether an unprivileged caller's failed authorizations are kept from locking the chip (U6).
+func (f *Filter) HasBudget() bool { return !f.all(func(p *profile) bool { return p.unbudgeted }) }
+
+// Lists tells whether some row names a handle by its number.
+func (f *Filter) Lists(handle uint32) bool {
+	return f.all(func(p *profile) bool { return p.free || p.listed[handle] })
+}
+
+// Listed gives the handles that rows name by their numbers.
+func (f *Filter) Listed() []uint32 {
+	var listed []uint32
+	for _, p := range f.profiles {
+		for handle := range p.listed {
+			if f.Lists(handle) {
+				listed = append(listed, handle)
+			}
+		}
+	}
+	return listed
+}
+
+// Shows tells whether the caller may see all handles of one kind that the chip has.
+func (f *Filter) Shows(kind tpm2.TPMHT) bool {
+	return f.all(func(p *profile) bool { return p.free || p.whole[kind] })
 }
 
 // Malformed is the decision about bytes that are no command: err is what wire.Parse said. The checks U1 and U5 of the policy are
@@ -99,119 +159,25 @@ func Malformed(err error) Decision {
 
 // Check decides about a well-formed command of a caller who holds what holder knows.
 func (f *Filter) Check(c *wire.Command, holder Holder) Decision {
-	r := f.rows[c.Code]
-	if r == nil || r.verdict == Deny {
+	if !f.Allows(c.Code) {
 		return f.denial(c)
 	}
-	if d := checkSessions(c, holder); !d.Allowed {
+	if d := f.checkUniversal(c, holder); !d.Allowed {
 		return d
 	}
-	if d := r.checkHandles(c, holder); !d.Allowed {
-		return d
+	for _, p := range f.profiles {
+		if d := p.lookup(c.Code).check(c, holder); !d.Allowed {
+			return d
+		}
 	}
-	return r.checkConditions(c, holder)
+	return allowed
 }
 
 func (f *Filter) denial(c *wire.Command) Decision {
-	why := "the profile does not list it"
-	if r := f.rows[c.Code]; r != nil {
-		why = r.reason
-	}
-	return denied(RCDenied, c.Shape.Name, why)
-}
-
-var allowed = Decision{Allowed: true}
-
-// checkSessions is U4: passwords and the caller's own HMAC sessions, none twice, no audit, encryption only where the
-// command has it and once each way.
-func checkSessions(c *wire.Command, holder Holder) Decision {
-	var once uint8
-	for i, a := range c.Auths() {
-		if a.Session == wire.RSPassword {
-			if a.Attributes&^wire.ContinueSession != 0 {
-				return denied(RCDenied, "U4", "a password has no session attributes")
-			}
-			continue
-		}
-		if d := checkSession(c, i, holder); !d.Allowed {
-			return d
-		}
-		crypts := a.Attributes & (wire.SessionDecrypt | wire.SessionEncrypt)
-		if once&crypts != 0 {
-			return denied(RCDenied, "U4", "two sessions encrypt the same parameter")
-		}
-		once |= crypts
-	}
-	return allowed
-}
-
-func checkSession(c *wire.Command, i int, holder Holder) Decision {
-	a := c.Auths()[i]
-	switch {
-	case wire.HandleType(a.Session) != tpm2.TPMHTHMACSession:
-		return denied(RCDenied, "U4", "only passwords and HMAC sessions authorize")
-	case !holder.HoldsSession(a.Session):
-		return denied(rcSession+tpm2.TPMRC(i), "U4", "not a session of the caller's own")
-	case a.Attributes&^(wire.ContinueSession|wire.SessionDecrypt|wire.SessionEncrypt) != 0:
-		return denied(RCDenied, "U4", "audit sessions let callers disturb one another")
-	case a.Attributes&wire.SessionDecrypt != 0 && !c.Shape.MayDecrypt():
-		return denied(RCDenied, "U4", "this command has no parameter to decrypt")
-	case a.Attributes&wire.SessionEncrypt != 0 && !c.Shape.MayEncrypt():
-		return denied(RCDenied, "U4", "this command has no response to encrypt")
-	case usedBefore(c, i):
-		return denied(RCDenied, "U4", "a session stands twice in one command")
-	}
-	return allowed
-}
-
-func usedBefore(c *wire.Command, i int) bool {
-	for _, earlier := range c.Auths()[:i] {
-		if earlier.Session == c.Auths()[i].Session {
-			return true
+	for _, p := range f.profiles {
+		if r := p.lookup(c.Code); r != nil && r.verdict == Deny {
+			return denied(RCDenied, c.Shape.Name, r.reason)
 		}
 	}
-	return false
-}
-
-// checkHandles is U3: each handle of the handle area by the row's rule for its place.
-func (r *row) checkHandles(c *wire.Command, holder Holder) Decision {
-	for i, rule := range r.handles {
-		handle := c.Handle(i)
-		object, held := holder.Object(handle)
-		if wire.IsTransient(handle) && !held {
-			return denied(rcHandle+tpm2.TPMRC(i), "U3", "not an object of the caller's own")
-		}
-		if handle == wire.SRK && !held {
-			return denied(RCNoSuch, "U9", "no storage root key is at 0x81000001")
-		}
-		if !rule.fits(handle, held, object) {
-			return denied(RCDenied, c.Shape.Name, rule.why)
-		}
-	}
-	return allowed
-}
-
-func (r *row) checkConditions(c *wire.Command, holder Holder) Decision {
-	for _, condition := range r.conditions {
-		if !condition.holds(c, holder) {
-			return denied(condition.rc, c.Shape.Name, condition.why)
-		}
-	}
-	return allowed
-}
-
-// DARelevant is the core of U6: it tells whether a failed authorization of handle i would count towards the lockout of the
-// whole chip.
-func DARelevant(c *wire.Command, i int, holder Holder) bool {
-	if i >= c.Shape.Auths {
-		return false
-	}
-	object, held := holder.Object(c.Handle(i))
-	return held && object.HasDA()
-}
-
-// DAFailure tells whether a response code says that an authorization failed: TPM_RC_AUTH_FAIL, which the chip counts, or
-// TPM_RC_BAD_AUTH, which it does not, with whatever session number.
-func DAFailure(rc tpm2.TPMRC) bool {
-	return rc&0xBF == tpm2.TPMRCAuthFail || rc&0xBF == tpm2.TPMRCBadAuth
+	return denied(RCDenied, c.Shape.Name, "the profile does not list it")
 }

@@ -55,11 +55,11 @@ var mayPass = filter.Decision{Allowed: true}
 // checkBudget is the core of U6: an authorization whose failure the chip would count goes through only while enough tries are left that
 // no unprivileged caller can lock the chip. Root needs no budget.
 func (m *Manager) checkBudget(c *wire.Command, s *Space) (filter.Decision, error) {
-	if s.options.UID == 0 {
+	if s.options.UID == 0 || !s.filter().HasBudget() {
 		return mayPass, nil
 	}
-	for i := range c.Shape.Auths {
-		if !filter.DARelevant(c, i, s) || m.wasRight(c, i, s) {
+	for i := range max(c.Shape.Auths, len(c.Auths())) {
+		if !s.mayCount(c, i) {
 			continue
 		}
 		failed, most, err := m.lockoutCounter()
@@ -72,6 +72,16 @@ func (m *Manager) checkBudget(c *wire.Command, s *Space) (filter.Decision, error
 		}
 	}
 	return mayPass, nil
+}
+
+// mayCount tells whether authorization i can fail and would be counted.
+func (s *Space) mayCount(c *wire.Command, i int) bool {
+	if i < len(c.Auths()) {
+		if authSession := s.sessions[c.Auths()[i].Session]; authSession != nil && authSession.counts {
+			return true
+		}
+	}
+	return filter.DARelevant(c, i, s) && !s.manager.wasRight(c, i, s)
 }
 
 // budget is how far failures may have counted before unprivileged callers are stopped: a quarter of what locks the chip, at
@@ -105,8 +115,8 @@ func (m *Manager) wasRight(c *wire.Command, i int, s *Space) bool {
 
 // blobOf identifies the key blob behind a handle. Keys of one Name can have different auth values, so the Name would not do.
 func (s *Space) blobOf(handle uint32) ([32]byte, bool) {
-	if handle == wire.SRK {
-		return sha256.Sum256(s.manager.srk.response), true
+	if p := s.manager.persistents[handle]; p != nil && p.present {
+		return sha256.Sum256(p.response), true
 	}
 	if o := s.objects[handle]; o != nil {
 		return o.blob, true
@@ -118,7 +128,7 @@ func (s *Space) blobOf(handle uint32) ([32]byte, bool) {
 // client's handles.
 func (m *Manager) noteOutcome(c *wire.Command, s *Space, rc tpm2.TPMRC) {
 	if hintsAtChange(rc) {
-		m.srk.known = false
+		m.forgetPersistents()
 	}
 	if rc != 0 && !filter.DAFailure(rc) {
 		return

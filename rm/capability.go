@@ -11,15 +11,14 @@ import (
 	"tpmkey.example/rm/wire"
 )
 
-// commandIndex and its V bit are what is left of a TPMA_CC when only the command is wanted (Part 2, 8.9).
-const commandIndex uint32 = 0x2000FFFF
-
 // capability answers TPM2_GetCapability with the client's own truth (Part 3, 30.2): its handles, the commands that it may send. It
 // gives nil where the chip's answer is the truth, or near enough to be mended.
 func (s *Space) capability(c *wire.Command) ([]byte, error) {
 	request := wire.NewCursor(c.Bytes[wire.HeaderSize:])
 	kind, property, count := tpm2.TPMCap(request.Uint32()), request.Uint32(), int(request.Uint32())
 	switch {
+	case kind == tpm2.TPMCapHandles && !isOwnKind(property) && s.filter().Shows(wire.HandleType(property)):
+		return nil, nil
 	case kind == tpm2.TPMCapHandles:
 		return capabilityPage(kind, s.handlesFrom(property), count), nil
 	case kind == tpm2.TPMCapCommands:
@@ -47,6 +46,11 @@ func capabilityPage(kind tpm2.TPMCap, values []uint32, count int) []byte {
 
 const maxCapabilities = 254 // MAX_CAP_HANDLES with a buffer of 1024 bytes (Part 2, Annex)
 
+// isOwnKind tells whether handles of a kind are each client's own.
+func isOwnKind(property uint32) bool {
+	return wire.IsTransient(property) || wire.IsAuthSession(property)
+}
+
 // handlesFrom lists the handles of property's type from property on. The kinds 0x02 and 0x03 mean loaded and saved sessions; which of its
 // sessions the chip has loaded is nothing that a client can tell, so all of them are.
 func (s *Space) handlesFrom(property uint32) []uint32 {
@@ -59,14 +63,15 @@ func (s *Space) handlesFrom(property uint32) []uint32 {
 		for h := range s.sessions {
 			handles = append(handles, h)
 		}
-	case tpm2.TPMHTPersistent:
-		if _, present := s.Object(wire.SRK); present {
-			handles = append(handles, wire.SRK)
+	default:
+		for _, h := range s.filter().Listed() {
+			if _, present := s.Object(h); present || !wire.IsPersistent(h) {
+				handles = append(handles, h)
+			}
 		}
-	case tpm2.TPMHTPermanent:
-		handles = append(handles, uint32(tpm2.TPMRHOwner), uint32(tpm2.TPMRHNull), wire.RSPassword)
+		handles = append(handles, wire.RSPassword)
 	}
-	handles = slices.DeleteFunc(handles, func(h uint32) bool { return h < property })
+	handles = slices.DeleteFunc(handles, func(h uint32) bool { return h < property || wire.HandleType(h) != wire.HandleType(property) })
 	slices.Sort(handles)
 	return handles
 }
@@ -78,12 +83,27 @@ func (s *Space) commandsFrom(property uint32) ([]uint32, error) {
 	}
 	var commands []uint32
 	for _, attributes := range s.manager.commands {
-		code := attributes & commandIndex
-		if code >= property && s.options.Filter.Allows(tpm2.TPMCC(code)) {
+		code := attributes & wire.CommandIndex
+		if code >= property && s.filter().Allows(tpm2.TPMCC(code)) {
 			commands = append(commands, attributes)
 		}
 	}
 	return commands, nil
+}
+
+// shapeOf asks the chip for the form of a command, nil for one that it does not have.
+func (m *Manager) shapeOf(command []byte) (*wire.Shape, error) {
+	if err := m.readCommands(); err != nil {
+		return nil, err
+	}
+	h, _ := wire.ParseHeader(command)
+	for _, attributes := range m.commands {
+		if attributes&wire.CommandIndex == h.Code {
+			shape := wire.ShapeFrom(attributes)
+			return &shape, nil
+		}
+	}
+	return nil, nil
 }
 
 // readCommands reads all TPMA_CC of the chip, once.
@@ -102,7 +122,7 @@ func (m *Manager) readCommands() error {
 			all = append(all, values.Uint32())
 		}
 		if more = moreData && len(all) > 0; more {
-			after := all[len(all)-1]&commandIndex + 1
+			after := all[len(all)-1]&wire.CommandIndex + 1
 			if after <= next {
 				return m.fail(fmt.Errorf("the TPM lists its commands in a circle"))
 			}
@@ -146,15 +166,18 @@ func (m *Manager) getCapability(kind tpm2.TPMCap, property, count uint32) (list 
 
 // What the chip says of itself and a client must not take for its own, by property.
 func (s *Space) ownProperties() map[tpm2.TPMPT]uint32 {
-	return map[tpm2.TPMPT]uint32{
-		tpm2.TPMPTContextGapMax:     0xFFFFFFFF, // the gap is the manager's business
-		tpm2.TPMPTHRTransientAvail:  uint32(maxObjects - len(s.objects) - len(s.sequences)),
-		tpm2.TPMPTHRLoadedAvail:     uint32(maxSessions - len(s.sessions)),
-		tpm2.TPMPTHRActiveAvail:     uint32(maxSessions - len(s.sessions)),
-		tpm2.TPMPTHRLoaded:          uint32(len(s.sessions)),
-		tpm2.TPMPTHRActive:          uint32(len(s.sessions)),
-		tpm2.TPMPTHRPersistentAvail: 0, // EvictControl is not for clients
+	own := map[tpm2.TPMPT]uint32{
+		tpm2.TPMPTContextGapMax:    0xFFFFFFFF, // the gap is the manager's business
+		tpm2.TPMPTHRTransientAvail: uint32(maxObjects - len(s.objects) - len(s.sequences)),
+		tpm2.TPMPTHRLoadedAvail:    uint32(maxSessions - len(s.sessions)),
+		tpm2.TPMPTHRActiveAvail:    uint32(maxSessions - len(s.sessions)),
+		tpm2.TPMPTHRLoaded:         uint32(len(s.sessions)),
+		tpm2.TPMPTHRActive:         uint32(len(s.sessions)),
 	}
+	if !s.filter().Allows(tpm2.TPMCCEvictControl) {
+		own[tpm2.TPMPTHRPersistentAvail] = 0
+	}
+	return own
 }
 
 // propertiesAsSeen passes TPM_CAP_TPM_PROPERTIES on with the client's own values in it.
@@ -167,6 +190,9 @@ func (s *Space) propertiesAsSeen(c *wire.Command) ([]byte, error) {
 	own := s.ownProperties()
 	for at := first; at+8 <= len(response); at += 8 {
 		property := tpm2.TPMPT(binary.BigEndian.Uint32(response[at:]))
+		if property == tpm2.TPMPTMaxCommandSize {
+			s.manager.maxCommand = int(binary.BigEndian.Uint32(response[at+4:]))
+		}
 		if value, ok := own[property]; ok {
 			binary.BigEndian.PutUint32(response[at+4:], value)
 		}

@@ -24,7 +24,11 @@ const (
 	savedSequence uint32 = 0x80000001
 )
 
-const rcContextIntegrity = tpm2.TPMRCIntegrity | 0x40 | 1<<8 // of parameter 1
+// What is said of a context, parameter 1 of TPM2_ContextLoad: not sealed here for this principal, and that its session is not saved any more.
+const (
+	rcContextIntegrity = tpm2.TPMRCIntegrity | 0x40 | 1<<8
+	rcContextHandle    = tpm2.TPMRCHandle | 0x40 | 1<<8
+)
 
 // savedContext is what is sealed.
 type savedContext struct {
@@ -33,8 +37,12 @@ type savedContext struct {
 	Recipes []savedRecipe // from the object to its oldest parent
 	Chip    []byte        // the chip's own context, where there is no recipe
 
+	Volatile bool // what the chip saved is a sequence
+
 	Alg         tpm2.TPMAlgID // of a sequence
 	State, Auth []byte
+
+	Born [8]byte // of a session: the manager's life in which it can be claimed
 }
 
 type savedRecipe struct {
@@ -42,17 +50,23 @@ type savedRecipe struct {
 	Slots             int
 }
 
-// saveContext is TPM2_ContextSave (Part 3, 28.2) of an object or a hash sequence.
+// saveContext is TPM2_ContextSave (Part 3, 28.2) of an object, a hash sequence or a session.
 func (s *Space) saveContext(c *wire.Command) ([]byte, error) {
 	handle, hierarchy := savedObject, uint32(tpm2.TPMRHOwner)
 	var context savedContext
 	var rc tpm2.TPMRC
 	var err error
-	if o := s.objects[c.Handle(0)]; o != nil {
-		context, rc, err = s.manager.describe(o)
-	} else {
+	switch named := c.Handle(0); {
+	case s.objects[named] != nil:
+		context, rc, err = s.manager.describe(s.objects[named])
+	case s.sequences[named] != nil:
 		handle, hierarchy = savedSequence, uint32(tpm2.TPMRHNull)
-		context, err = s.sequences[c.Handle(0)].describe()
+		context, err = s.sequences[named].describe()
+	case s.sessions[named] != nil:
+		handle, hierarchy = named, uint32(tpm2.TPMRHNull)
+		context = savedContext{Born: s.manager.born}
+	default:
+		rc = rcReferenceH0
 	}
 	if err != nil || rc != 0 {
 		return wire.ErrorResponse(rc), err
@@ -63,29 +77,33 @@ func (s *Space) saveContext(c *wire.Command) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if parked := s.sessions[handle]; parked != nil {
+		s.park(parked, s.manager.saved)
+	}
 	return wire.NewMessage(c.Tag, 0).Raw(label).Uint16(uint16(len(sealed))).Raw(sealed).Bytes(), nil
 }
 
 // describe is what makes an object again: its recipe, else what the chip has saved of it.
 func (m *Manager) describe(o *object) (savedContext, tpm2.TPMRC, error) {
-	context := savedContext{Info: o.info, Blob: o.blob}
+	context := savedContext{Info: o.info, Blob: o.blob, Volatile: o.volatile}
 	for r := o.recipe; r != nil; r = r.parent {
 		context.Recipes = append(context.Recipes, savedRecipe{r.command, r.identity, r.slots})
 	}
 	if o.recipe != nil {
 		return context, 0, nil
 	}
-	if o.context == nil {
-		rc, err := m.bring(o, holding{objects: []*object{o}})
-		if err != nil || rc != 0 {
-			return context, rc, err
-		}
-		if o.context, rc, err = m.save(o.phandle); err != nil || rc != 0 {
-			return context, rc, err
-		}
+	if context.Chip = o.context; context.Chip != nil {
+		return context, 0, nil
 	}
-	context.Chip = o.context
-	return context, 0, nil
+	rc, err := m.bring(o, holding{objects: []*object{o}})
+	if err != nil || rc != 0 {
+		return context, rc, err
+	}
+	context.Chip, rc, err = m.save(o.phandle)
+	if !o.volatile {
+		o.context = context.Chip
+	}
+	return context, rc, err
 }
 
 func (q *sequence) describe() (savedContext, error) {
@@ -101,16 +119,35 @@ func (s *Space) loadContext(c *wire.Command) ([]byte, error) {
 	if err != nil || !ok {
 		return wire.ErrorResponse(rcContextIntegrity), err
 	}
-	vhandle, ok := s.revive(binary.BigEndian.Uint32(label[8:]), context)
+	serial, kind := binary.BigEndian.Uint64(label), binary.BigEndian.Uint32(label[8:])
+	if wire.IsAuthSession(kind) {
+		return s.claim(c, kind, serial, context), nil
+	}
+	vhandle, ok := s.revive(kind, context)
 	if !ok {
 		return wire.ErrorResponse(rcContextIntegrity), nil
 	}
 	return wire.NewMessage(c.Tag, 0).Uint32(vhandle).Bytes(), nil
 }
 
+// claim makes a session that the same principal has saved this client's. Each saved context is good for one load.
+func (s *Space) claim(c *wire.Command, handle uint32, serial uint64, context savedContext) []byte {
+	if len(s.sessions) >= maxSessions {
+		return wire.ErrorResponse(rcSessionQuota)
+	}
+	for _, parked := range s.manager.sessions {
+		if parked.space == nil && parked.uid == s.options.UID && parked.handle == handle && parked.serial == serial && context.Born == s.manager.born {
+			parked.space = s
+			s.sessions[handle] = parked
+			return wire.NewMessage(c.Tag, 0).Uint32(handle).Bytes()
+		}
+	}
+	return wire.ErrorResponse(rcContextHandle)
+}
+
 func (s *Space) revive(kind uint32, context savedContext) (vhandle uint32, ok bool) {
 	if kind == savedObject {
-		return s.give(&object{info: context.Info, blob: context.Blob, recipe: recipeFrom(context.Recipes), context: context.Chip}), true
+		return s.give(&object{info: context.Info, blob: context.Blob, recipe: recipeFrom(context.Recipes), context: context.Chip, volatile: context.Volatile}), true
 	}
 	h, ok := hashes[context.Alg]
 	if !ok {

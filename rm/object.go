@@ -26,6 +26,8 @@ type object struct {
 	recipe  *recipe  // how it was made; nil: unknown
 	missed  uint64   // by Manager.commandsRun: in which command the chip did not have it
 	holders int      // virtual handles that stand for it, and the cache of primaries
+
+	volatile bool // a hash sequence on the chip: it changes with each use, and what was saved of it before is not it any more
 }
 
 // holding is what a command names, and what therefore must stay on the chip until it was sent.
@@ -60,6 +62,9 @@ func (m *Manager) bring(o *object, keep holding) (tpm2.TPMRC, error) {
 		return m.remake(o, keep)
 	}
 	m.put(o, handle)
+	if o.volatile {
+		o.context = nil
+	}
 	return 0, nil
 }
 
@@ -100,6 +105,12 @@ func (m *Manager) takeOff(o *object) {
 		o.phandle = 0
 		m.flush(handle)
 	}
+}
+
+// forget drops an object that is not on the chip any more.
+func (m *Manager) forget(o *object) {
+	m.objects = slices.DeleteFunc(m.objects, func(other *object) bool { return other == o })
+	o.phandle, o.context = 0, nil
 }
 
 // evictOne saves and flushes the object that was used longest ago. It reports false when all that are loaded must stay.
@@ -152,6 +163,19 @@ func (m *Manager) leaveRoom(keep holding) error {
 		}
 	}
 	return nil
+}
+
+// leaveShare gives back what a single command needed beyond our share of a chip that others use too.
+func (m *Manager) leaveShare() error {
+	if m.config.Sharing != Shared {
+		return nil
+	}
+	for len(m.loadedSessions()) > sharedSessions {
+		if _, err := m.saveOneSession(holding{}); err != nil {
+			return err
+		}
+	}
+	return m.leaveRoom(holding{})
 }
 
 // learnSlots remembers how many slots the chip has, now that it refused a command for want of one.

@@ -7,6 +7,7 @@ package rm
 
 import (
 	"crypto/cipher"
+	"crypto/rand"
 	"errors"
 	"slices"
 	"sync"
@@ -83,18 +84,22 @@ type Manager struct {
 	sessionSaves uint64         // ours, counted from 1
 	held         map[uint32]int // objects and hash sequences of each principal
 	primaries    map[string]*primary
-	srk          srk
+	persistents  map[uint32]*persistent
 	commands     []uint32 // TPMA_CC of what the chip has; nil: not read yet
+	maxCommand   int      // TPM_PT_MAX_COMMAND_SIZE, once somebody has read it
 	trusted      authMemory
 	seal         cipher.AEAD // of saved contexts; nil until one is wanted
 	saved        uint64      // contexts, counted
+	born         [8]byte     // tells this manager's life from others under the same key
 	idle         *time.Timer
 	quiet        time.Time // since when
 }
 
 // New makes the manager of one chip. It touches nothing before the first command.
 func New(config Config) *Manager {
-	m := &Manager{config: config, closed: make(chan struct{}), primaries: map[string]*primary{}, held: map[uint32]int{}, trusted: newAuthMemory()}
+	m := &Manager{config: config, closed: make(chan struct{}), primaries: map[string]*primary{}, persistents: map[uint32]*persistent{},
+		held: map[uint32]int{}, trusted: newAuthMemory()}
+	rand.Read(m.born[:])
 	m.idle = time.AfterFunc(time.Hour, m.giveBack)
 	m.idle.Stop()
 	return m
@@ -115,8 +120,10 @@ func (m *Manager) Open(o Options) (*Space, error) {
 	if o.Filter == nil {
 		o.Filter = filter.Default()
 	}
-	return &Space{manager: m, options: o, closed: make(chan struct{}), objects: map[uint32]*object{}, sequences: map[uint32]*sequence{},
-		sessions: map[uint32]*session{}, next: firstHandle}, nil
+	s := &Space{manager: m, options: o, closed: make(chan struct{}), objects: map[uint32]*object{}, sequences: map[uint32]*sequence{},
+		sessions: map[uint32]*session{}, next: firstHandle}
+	s.narrowed.Store(o.Filter)
+	return s, nil
 }
 
 // Close gives the chip back with nothing of ours on it. Clients that wait for their turn return at once; a command that

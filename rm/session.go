@@ -11,7 +11,10 @@ import (
 //
 //	loaded ──save──► saved ──bring──► loaded
 type session struct {
-	space   *Space // whose it is
+	uid     uint32 // the principal whose it is
+	space   *Space // the client's; nil while its context is saved and nobody has loaded it again
+	serial  uint64 // of the saved context that it can be claimed with
+	counts  bool   // bound to what the chip counts failures of (U6)
 	handle  uint32 // the chip's and the client's
 	loaded  bool
 	context []byte // while it is saved; a session that is neither loaded nor saved is lost
@@ -23,6 +26,7 @@ type session struct {
 const (
 	maxSessions          = 4       // of one connection
 	principalSessions    = 8       // of one principal
+	maxParked            = 4       // of one principal, saved and waiting to be loaded again
 	unprivilegedSessions = 64 - 16 // of all but root, for whom and for the kernel the rest is kept
 )
 
@@ -33,9 +37,9 @@ const gapMargin = 1 << 14
 // Loaded sessions that we keep on a shared chip: every PC Client TPM has at least three, and one is left to the others.
 const sharedSessions = 3 - 1
 
-func (m *Manager) newSession(handle uint32, space *Space) *session {
+func (m *Manager) newSession(handle uint32, space *Space, counts bool) *session {
 	m.clock++
-	s := &session{space: space, handle: handle, loaded: true, used: m.clock}
+	s := &session{uid: space.options.UID, space: space, counts: counts, handle: handle, loaded: true, used: m.clock}
 	m.sessions = append(m.sessions, s)
 	return s
 }
@@ -43,8 +47,10 @@ func (m *Manager) newSession(handle uint32, space *Space) *session {
 // sessionQuota tells whether a client may not start another session. When those of all unprivileged principals together run short, the one that holds the
 // most gives one up.
 func (s *Space) sessionQuota() bool {
-	own := s.manager.sessionsOf(s.options.UID)
-	if len(s.sessions) >= maxSessions || s.options.UID != 0 && own >= principalSessions {
+	if len(s.sessions) >= maxSessions {
+		return true
+	}
+	if s.options.UID != 0 && s.manager.sessionsOf(s.options.UID) >= principalSessions && !s.manager.endParked(s.options.UID) {
 		return true
 	}
 	if all := len(s.manager.sessions) - s.manager.sessionsOf(0); s.options.UID != 0 && all >= unprivilegedSessions {
@@ -55,11 +61,45 @@ func (s *Space) sessionQuota() bool {
 
 func (m *Manager) sessionsOf(principal uint32) (n int) {
 	for _, s := range m.sessions {
-		if s.space.options.UID == principal {
+		if s.uid == principal {
 			n++
 		}
 	}
 	return n
+}
+
+// endParked ends the session of a principal whose context was saved longest ago and not loaded since. It reports false when there is none.
+func (m *Manager) endParked(uid uint32) bool {
+	var oldest *session
+	for _, s := range m.parkedOf(uid) {
+		if oldest == nil || s.serial < oldest.serial {
+			oldest = s
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	m.endSession(oldest)
+	return true
+}
+
+// parkedOf are the sessions of a principal whose contexts are saved.
+func (m *Manager) parkedOf(uid uint32) (parked []*session) {
+	for _, s := range m.sessions {
+		if s.space == nil && s.uid == uid {
+			parked = append(parked, s)
+		}
+	}
+	return parked
+}
+
+// park leaves a session to whoever of its principal loads its saved context.
+func (s *Space) park(parked *session, serial uint64) {
+	for len(s.manager.parkedOf(s.options.UID)) >= maxParked {
+		s.manager.endParked(s.options.UID)
+	}
+	delete(s.sessions, parked.handle)
+	parked.space, parked.serial = nil, serial
 }
 
 // shedSession ends the session that was used longest ago of the unprivileged principal who holds the most. Its client hears that it is lost.
@@ -67,7 +107,7 @@ func (m *Manager) shedSession(keep holding) bool {
 	var worst *session
 	most := 0
 	for _, s := range m.sessions {
-		uid := s.space.options.UID
+		uid := s.uid
 		if uid == 0 || slices.Contains(keep.sessions, s) {
 			continue
 		}

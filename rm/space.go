@@ -2,9 +2,8 @@ package rm
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
@@ -30,6 +29,8 @@ type Space struct {
 	closed  chan struct{}
 	once    sync.Once
 
+	narrowed atomic.Pointer[filter.Filter]
+
 	// Owned by whoever has the manager's turn.
 	objects   map[uint32]*object
 	sequences map[uint32]*sequence
@@ -42,21 +43,61 @@ type Space struct {
 // response; an error means that the chip could not be asked (ErrClosed: that this space was closed).
 func (s *Space) Send(command []byte) ([]byte, error) {
 	c, err := wire.Parse(command)
+	if (err == wire.ErrUnknown || err == nil && c.Shape.NameOnly()) && s.filter().Allows(c.Code) {
+		return s.sendUnknown(command)
+	}
 	if err != nil {
 		return s.refuse(filter.Malformed(err), c.Code), nil
 	}
-	if !s.options.Filter.Allows(c.Code) {
-		return s.refuse(s.options.Filter.Check(&c, s), c.Code), nil
+	if !s.filter().Allows(c.Code) {
+		return s.refuse(s.filter().Check(&c, s), c.Code), nil
 	}
+	return s.inTurn(&c, func() ([]byte, filter.Decision, error) { return s.run(&c) })
+}
+
+// sendUnknown runs a command of which only the chip knows the form: it may be newer than we are, or its maker's own.
+func (s *Space) sendUnknown(command []byte) ([]byte, error) {
+	var c wire.Command
+	return s.inTurn(&c, func() ([]byte, filter.Decision, error) {
+		shape, err := s.manager.shapeOf(command)
+		if err != nil {
+			return nil, filter.Decision{}, err
+		}
+		if c, err = wire.ParseAs(command, shape); err != nil {
+			return nil, filter.Malformed(err), nil
+		}
+		return s.run(&c)
+	})
+}
+
+// inTurn waits for the turn and does what needs it.
+func (s *Space) inTurn(c *wire.Command, work func() ([]byte, filter.Decision, error)) ([]byte, error) {
 	if !s.manager.turns.take(s.options.UID, s.closed, s.manager.closed) {
 		return nil, ErrClosed
 	}
-	response, decision, err := s.run(&c)
+	if s.isClosed() {
+		s.manager.turns.give()
+		return nil, ErrClosed
+	}
+	response, decision, err := work()
 	s.manager.turns.give()
 	if err == nil && !decision.Allowed {
 		return s.refuse(decision, c.Code), nil
 	}
 	return response, err
+}
+
+// filter is the one that holds now.
+func (s *Space) filter() *filter.Filter { return s.narrowed.Load() }
+
+// Narrow adds a filter: from now on the client may send what both let through. Nothing takes it back.
+func (s *Space) Narrow(by *filter.Filter) {
+	for {
+		old := s.filter()
+		if s.narrowed.CompareAndSwap(old, old.Narrow(by)) {
+			return
+		}
+	}
 }
 
 func (s *Space) refuse(d filter.Decision, code tpm2.TPMCC) []byte {
@@ -68,17 +109,17 @@ func (s *Space) refuse(d filter.Decision, code tpm2.TPMCC) []byte {
 
 // run has the turn.
 func (s *Space) run(c *wire.Command) ([]byte, filter.Decision, error) {
-	if s.isClosed() {
-		return nil, filter.Decision{}, ErrClosed
-	}
 	m := s.manager
 	m.idle.Stop()
 	defer m.returnLater()
-	if s.readsSRK(c) {
-		m.srk.known = false // this command is how it becomes known again
+	if m.maxCommand > 0 && len(c.Bytes) > m.maxCommand {
+		return nil, filter.Malformed(wire.ErrSize), nil
+	}
+	if s.readsPersistent(c) {
+		m.forgetPersistent(c.Handle(0)) // this command is how it becomes known again
 	}
 	s.fault = nil
-	decision := s.options.Filter.Check(c, s)
+	decision := s.filter().Check(c, s)
 	if s.fault != nil || !decision.Allowed {
 		return nil, decision, s.fault
 	}
@@ -115,8 +156,8 @@ func (s *Space) answer(c *wire.Command) ([]byte, error) {
 			return response, err
 		}
 	case tpm2.TPMCCReadPublic:
-		if s.readsSRK(c) {
-			return bytes.Clone(s.manager.srk.response), nil
+		if s.readsPersistent(c) {
+			return bytes.Clone(s.manager.persistents[c.Handle(0)].response), nil
 		}
 	case tpm2.TPMCCCreatePrimary:
 		if p := s.manager.primaries[primaryKey(c)]; p != nil {
@@ -126,7 +167,7 @@ func (s *Space) answer(c *wire.Command) ([]byte, error) {
 	if rc := s.quota(c); rc != 0 {
 		return wire.ErrorResponse(rc), nil
 	}
-	if s.options.Filter.Answers(c.Code) {
+	if s.filter().Answers(c.Code) {
 		return answers[c.Code](s, c)
 	}
 	return s.onChip(c)
@@ -146,130 +187,6 @@ func (s *Space) quota(c *wire.Command) tpm2.TPMRC {
 // full tells whether the client may have no more objects.
 func (s *Space) full() bool {
 	return len(s.objects)+len(s.sequences) >= maxObjects || s.options.UID != 0 && s.manager.held[s.options.UID] >= principalObjects
-}
-
-// onChip runs a command on the chip: prepare, send, commit.
-func (s *Space) onChip(c *wire.Command) ([]byte, error) {
-	s.manager.commandsRun++
-	keep := s.named(c)
-	for {
-		physical, rc, err := s.prepare(c, keep)
-		if err != nil || rc != 0 {
-			return wire.ErrorResponse(rc), err
-		}
-		response, rc, err := s.manager.sendMakingRoom(physical, keep)
-		if err != nil {
-			return nil, err
-		}
-		if s.missed(c, rc) {
-			continue
-		}
-		s.manager.noteOutcome(c, s, rc)
-		if rc != 0 {
-			return response, nil
-		}
-		return s.commit(c, response)
-	}
-}
-
-// missed tells whether a code says that the chip does not have an object that was put on it. The object counts as loaded no more, so that the next try
-// brings it again.
-func (s *Space) missed(c *wire.Command, rc tpm2.TPMRC) bool {
-	if i := int(rc) - int(rcReferenceS0); i >= 0 && i < len(c.Auths()) {
-		if authSession := s.sessions[c.Auths()[i].Session]; authSession != nil {
-			authSession.loaded = false // lost: nobody can make it again
-		}
-	}
-	i := int(rc) - int(rcReferenceH0)
-	if i < 0 || i >= c.Shape.Handles {
-		return false
-	}
-	o := s.objects[c.Handle(i)]
-	return o != nil && s.manager.miss(o)
-}
-
-// prepare puts all that a command names on the chip, and gives the command with the chip's handles in it.
-func (s *Space) prepare(c *wire.Command, keep holding) ([]byte, tpm2.TPMRC, error) {
-	physical := bytes.Clone(c.Bytes)
-	for i := range c.Shape.Handles {
-		o := s.objects[c.Handle(i)]
-		if o == nil {
-			continue
-		}
-		rc, err := s.manager.bring(o, keep)
-		if rc == rcReferenceH0 {
-			rc += tpm2.TPMRC(i)
-		}
-		if err != nil || rc != 0 {
-			return nil, rc, err
-		}
-		wire.SetHandle(physical, i, o.phandle)
-	}
-	for i, a := range c.Auths() {
-		authSession := s.sessions[a.Session]
-		if authSession == nil {
-			continue
-		}
-		if ok, err := s.manager.bringSession(authSession, keep); err != nil || !ok {
-			return nil, rcReferenceS0 + tpm2.TPMRC(i), err
-		}
-	}
-	if c.Code == tpm2.TPMCCStartAuthSession {
-		return physical, 0, s.manager.leaveSessionRoom(keep)
-	}
-	return physical, 0, s.manager.leaveRoom(keep)
-}
-
-// named is what a command names, and how many slots it takes besides.
-func (s *Space) named(c *wire.Command) holding {
-	keep := holding{slots: hiddenSlots(c)}
-	for i := range c.Shape.Handles {
-		if o := s.objects[c.Handle(i)]; o != nil {
-			keep.objects = append(keep.objects, o)
-		}
-	}
-	for _, a := range c.Auths() {
-		if authSession := s.sessions[a.Session]; authSession != nil {
-			keep.sessions = append(keep.sessions, authSession)
-		}
-	}
-	return keep
-}
-
-// commit notes what a successful command changed and gives the client its own handles.
-func (s *Space) commit(c *wire.Command, response []byte) ([]byte, error) {
-	for _, a := range c.Auths() {
-		if authSession := s.sessions[a.Session]; authSession != nil && a.Attributes&wire.ContinueSession == 0 {
-			s.manager.forgetSession(authSession)
-			delete(s.sessions, a.Session)
-		}
-	}
-	if !c.Shape.HandleOut() {
-		return response, nil
-	}
-	if len(response) < responseHandle {
-		return nil, s.manager.fail(fmt.Errorf("a response to %s without a handle", c.Shape.Name))
-	}
-	cursor := wire.NewCursor(response[handleOffset:])
-	return s.admit(c, cursor.Uint32(), response)
-}
-
-// admit takes what the chip has made into the space.
-func (s *Space) admit(c *wire.Command, handle uint32, response []byte) ([]byte, error) {
-	switch {
-	case wire.IsAuthSession(handle):
-		s.sessions[handle] = s.manager.newSession(handle, s)
-		return response, nil
-	case wire.IsTransient(handle):
-		o := &object{recipe: s.recipeOf(c, response), blob: sha256.Sum256(append(bytes.Clone(c.Param("inPrivate")), c.Param("inPublic")...))}
-		if p, ok := wire.ParseSizedPublic(c.Param("inPublic")); ok {
-			o.info = filter.ObjectOf(&p)
-		}
-		s.manager.put(o, handle)
-		s.manager.keepPrimary(c, o, response)
-		return withHandle(response, s.give(o)), nil
-	}
-	return nil, s.manager.fail(fmt.Errorf("handle 0x%x in a response to %s", handle, c.Shape.Name))
 }
 
 // give makes a virtual handle for an object.
@@ -337,10 +254,8 @@ func (m *Manager) letGo(o *object) {
 
 // Object is the filter's question what a handle stands for (filter.Holder). The caller has the turn, except where nothing is held.
 func (s *Space) Object(handle uint32) (filter.Object, bool) {
-	if handle == wire.SRK {
-		object, present, err := s.manager.storageRootKey()
-		s.fault = err
-		return object, present
+	if wire.IsPersistent(handle) {
+		return s.persistent(handle)
 	}
 	if o := s.objects[handle]; o != nil {
 		return o.info, true
@@ -350,6 +265,21 @@ func (s *Space) Object(handle uint32) (filter.Object, bool) {
 	}
 	return filter.Object{}, false
 }
+
+func (s *Space) persistent(handle uint32) (filter.Object, bool) {
+	if !s.filter().Lists(handle) {
+		return filter.Object{}, false
+	}
+	p, err := s.manager.persistentAt(handle)
+	if err != nil {
+		s.fault = err
+		return filter.Object{}, false
+	}
+	return p.object, p.present
+}
+
+// Caller is the filter's question who calls (filter.Holder).
+func (s *Space) Caller() uint32 { return s.options.UID }
 
 // HoldsSession is the filter's question whether a session is the client's own (filter.Holder).
 func (s *Space) HoldsSession(handle uint32) bool { return s.sessions[handle] != nil }

@@ -10,8 +10,11 @@ import (
 // Attributes of a session in a command's authorization area (TPMA_SESSION, Part 2, 8.4).
 const (
 	ContinueSession uint8 = 1 << 0
+	AuditExclusive  uint8 = 1 << 1
+	AuditReset      uint8 = 1 << 2
 	SessionDecrypt  uint8 = 1 << 5
 	SessionEncrypt  uint8 = 1 << 6
+	SessionAudit    uint8 = 1 << 7
 )
 
 // The most that a command can hold (Part 1, 18).
@@ -76,11 +79,17 @@ func RCOf(err error) tpm2.TPMRC {
 // Parse takes a command apart. Every byte belongs to a part, or the command is refused; parameters are read where the
 // command's row has their form.
 func Parse(command []byte) (Command, error) {
+	h, _ := ParseHeader(command)
+	return ParseAs(command, ShapeOf(tpm2.TPMCC(h.Code)))
+}
+
+// ParseAs is Parse of a command whose shape is known from elsewhere.
+func ParseAs(command []byte, shape *Shape) (Command, error) {
 	h, ok := ParseHeader(command)
 	if !ok || int(h.Size) != len(command) || len(command) > MaxCommand {
 		return Command{}, ErrSize
 	}
-	c := Command{Bytes: command, Tag: h.Tag, Code: tpm2.TPMCC(h.Code), Shape: ShapeOf(tpm2.TPMCC(h.Code))}
+	c := Command{Bytes: command, Tag: h.Tag, Code: tpm2.TPMCC(h.Code), Shape: shape}
 	switch {
 	case h.Tag != tpm2.TPMSTNoSessions && h.Tag != tpm2.TPMSTSessions:
 		return c, ErrTag

@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/google/go-tpm/tpm2"
+import (
+	"fmt"
+
+	"github.com/google/go-tpm/tpm2"
+)
 
 // A Shape is what Part 3 says of a command's form, and what TPM2_GetCapability(TPM_CAP_COMMANDS) repeats.
 type Shape struct {
@@ -21,6 +25,7 @@ const (
 	enc                          // the first parameter of the response may be encrypted
 	noSessions                   // takes no sessions of any kind
 	flushes                      // a success ends the object of the last handle
+	nameOnly                     // only the name is known here
 )
 
 // HandleOut tells whether a successful response begins with a handle.
@@ -40,6 +45,35 @@ func (s *Shape) NoSessions() bool { return s.flags&noSessions != 0 }
 
 // Flushes tells whether a success ends the object of the last handle.
 func (s *Shape) Flushes() bool { return s.flags&flushes != 0 }
+
+// HandleCount is how many handles a command has; of an unknown shape, none.
+func (s *Shape) HandleCount() int {
+	if s == nil {
+		return 0
+	}
+	return s.Handles
+}
+
+// NameOnly tells whether only the command's name is known here, and its form must be asked of the chip.
+func (s *Shape) NameOnly() bool { return s.flags&nameOnly != 0 }
+
+// ShapeFrom is what a TPMA_CC (Part 2, 8.9) tells of a command's form: its handles, not which of them are authorized or what may be encrypted, so all may
+// be. The chip judges the parameters.
+func ShapeFrom(attributes uint32) Shape {
+	const flushed, rHandle, cHandles = 1 << 24, 1 << 28, 25
+	handles := int(attributes >> cHandles & 7)
+	s := Shape{Code: tpm2.TPMCC(attributes & CommandIndex), Name: fmt.Sprintf("command 0x%x", attributes&CommandIndex), Handles: handles, Auths: handles, flags: dec | enc}
+	if attributes&flushed != 0 {
+		s.flags |= flushes
+	}
+	if attributes&rHandle != 0 {
+		s.flags |= out
+	}
+	return s
+}
+
+// CommandIndex is what is left of a TPMA_CC when only the command code is wanted: the index and the V bit.
+const CommandIndex uint32 = 0x2000FFFF
 
 // ShapeOf gives the shape of a command, nil for a code that has no row. Reserved bits and the V bit make a code unknown.
 func ShapeOf(code tpm2.TPMCC) *Shape {
@@ -65,7 +99,7 @@ var shapeByCode = func() (index [0x100]*Shape) {
 // emulator's TPM_CAP_COMMANDS.
 var commands = []Shape{
 	{Code: tpm2.TPMCCNVUndefineSpaceSpecial, Name: "TPM2_NV_UndefineSpaceSpecial", Handles: 2, Auths: 2, flags: nv},
-	{Code: tpm2.TPMCCEvictControl, Name: "TPM2_EvictControl", Handles: 2, Auths: 1, flags: nv},
+	{Code: tpm2.TPMCCEvictControl, Name: "TPM2_EvictControl", Handles: 2, Auths: 1, flags: nv, params: []param{persistentHandle}},
 	{Code: tpm2.TPMCCHierarchyControl, Name: "TPM2_HierarchyControl", Handles: 1, Auths: 1, flags: nv},
 	{Code: tpm2.TPMCCNVUndefineSpace, Name: "TPM2_NV_UndefineSpace", Handles: 2, Auths: 1, flags: nv},
 	{Code: tpm2.TPMCCChangeEPS, Name: "TPM2_ChangeEPS", Handles: 1, Auths: 1, flags: nv},
@@ -104,45 +138,45 @@ var commands = []Shape{
 	{Code: tpm2.TPMCCShutdown, Name: "TPM2_Shutdown", Handles: 0, Auths: 0, flags: nv},
 	{Code: tpm2.TPMCCStirRandom, Name: "TPM2_StirRandom", Handles: 0, Auths: 0, flags: nv | dec},
 	{Code: tpm2.TPMCCActivateCredential, Name: "TPM2_ActivateCredential", Handles: 2, Auths: 2, flags: dec | enc},
-	{Code: tpm2.TPMCCCertify, Name: "TPM2_Certify", Handles: 2, Auths: 2, flags: dec | enc},
+	{Code: tpm2.TPMCCCertify, Name: "TPM2_Certify", Handles: 2, Auths: 2, flags: dec | enc, params: []param{qualifyingData, signScheme}},
 	{Code: tpm2.TPMCCPolicyNV, Name: "TPM2_PolicyNV", Handles: 3, Auths: 1, flags: dec},
-	{Code: tpm2.TPMCCCertifyCreation, Name: "TPM2_CertifyCreation", Handles: 2, Auths: 1, flags: dec | enc},
-	{Code: tpm2.TPMCCDuplicate, Name: "TPM2_Duplicate", Handles: 2, Auths: 1, flags: dec | enc},
+	{Code: tpm2.TPMCCCertifyCreation, Name: "TPM2_CertifyCreation", Handles: 2, Auths: 1, flags: dec | enc, params: []param{qualifyingData, creationHash, signScheme, creationTicket}},
+	{Code: tpm2.TPMCCDuplicate, Name: "TPM2_Duplicate", Handles: 2, Auths: 1, flags: dec | enc, params: []param{encryptionKeyIn, symmetricAlg}},
 	{Code: tpm2.TPMCCGetTime, Name: "TPM2_GetTime", Handles: 2, Auths: 2, flags: dec | enc},
 	{Code: tpm2.TPMCCGetSessionAuditDigest, Name: "TPM2_GetSessionAuditDigest", Handles: 3, Auths: 2, flags: dec | enc},
 	{Code: tpm2.TPMCCNVRead, Name: "TPM2_NV_Read", Handles: 2, Auths: 1, flags: enc},
 	{Code: tpm2.TPMCCNVReadLock, Name: "TPM2_NV_ReadLock", Handles: 2, Auths: 1, flags: nv},
 	{Code: tpm2.TPMCCObjectChangeAuth, Name: "TPM2_ObjectChangeAuth", Handles: 2, Auths: 1, flags: dec | enc, params: []param{authValue}},
 	{Code: tpm2.TPMCCPolicySecret, Name: "TPM2_PolicySecret", Handles: 2, Auths: 1, flags: dec | enc},
-	{Code: tpm2.TPMCCRewrap, Name: "TPM2_Rewrap", Handles: 2, Auths: 1, flags: dec | enc},
+	{Code: tpm2.TPMCCRewrap, Name: "TPM2_Rewrap", Handles: 2, Auths: 1, flags: dec | enc, params: []param{inDuplicate, name, inSymSeed}},
 	{Code: tpm2.TPMCCCreate, Name: "TPM2_Create", Handles: 1, Auths: 1, flags: dec | enc, params: []param{sensitiveCreate, public, dataBuffer, pcrSelections}},
-	{Code: tpm2.TPMCCECDHZGen, Name: "TPM2_ECDH_ZGen", Handles: 1, Auths: 1, flags: dec | enc},
+	{Code: tpm2.TPMCCECDHZGen, Name: "TPM2_ECDH_ZGen", Handles: 1, Auths: 1, flags: dec | enc, params: []param{inPoint}},
 	{Code: tpm2.TPMCCMAC, Name: "TPM2_MAC", Handles: 1, Auths: 1, flags: dec | enc},
-	{Code: tpm2.TPMCCImport, Name: "TPM2_Import", Handles: 1, Auths: 1, flags: dec | enc},
+	{Code: tpm2.TPMCCImport, Name: "TPM2_Import", Handles: 1, Auths: 1, flags: dec | enc, params: []param{encryptionKey, objectPublic, duplicate, inSymSeed, symmetricAlg}},
 	{Code: tpm2.TPMCCLoad, Name: "TPM2_Load", Handles: 1, Auths: 1, flags: out | dec | enc, params: []param{privateBlob, public}},
-	{Code: tpm2.TPMCCQuote, Name: "TPM2_Quote", Handles: 1, Auths: 1, flags: dec | enc},
+	{Code: tpm2.TPMCCQuote, Name: "TPM2_Quote", Handles: 1, Auths: 1, flags: dec | enc, params: []param{qualifyingData, signScheme, pcrSelect}},
 	{Code: tpm2.TPMCCRSADecrypt, Name: "TPM2_RSA_Decrypt", Handles: 1, Auths: 1, flags: dec | enc, params: []param{rsaText, decryptScheme, label}},
 	{Code: tpm2.TPMCCMACStart, Name: "TPM2_MAC_Start", Handles: 1, Auths: 1, flags: out | dec},
 	{Code: tpm2.TPMCCSequenceUpdate, Name: "TPM2_SequenceUpdate", Handles: 1, Auths: 1, flags: dec, params: []param{buffer}},
 	{Code: tpm2.TPMCCSign, Name: "TPM2_Sign", Handles: 1, Auths: 1, flags: dec, params: []param{digest, signScheme, hashcheckTicket}},
-	{Code: tpm2.TPMCCUnseal, Name: "TPM2_Unseal", Handles: 1, Auths: 1, flags: enc},
+	{Code: tpm2.TPMCCUnseal, Name: "TPM2_Unseal", Handles: 1, Auths: 1, flags: enc, params: []param{}},
 	{Code: tpm2.TPMCCPolicySigned, Name: "TPM2_PolicySigned", Handles: 2, Auths: 0, flags: dec | enc},
 	{Code: tpm2.TPMCCContextLoad, Name: "TPM2_ContextLoad", Handles: 0, Auths: 0, flags: out | noSessions, params: []param{savedContext}},
 	{Code: tpm2.TPMCCContextSave, Name: "TPM2_ContextSave", Handles: 1, Auths: 0, flags: noSessions, params: []param{}},
-	{Code: tpm2.TPMCCECDHKeyGen, Name: "TPM2_ECDH_KeyGen", Handles: 1, Auths: 0, flags: enc},
+	{Code: tpm2.TPMCCECDHKeyGen, Name: "TPM2_ECDH_KeyGen", Handles: 1, Auths: 0, flags: enc, params: []param{}},
 	{Code: tpm2.TPMCCEncryptDecrypt, Name: "TPM2_EncryptDecrypt", Handles: 1, Auths: 1, flags: enc},
 	{Code: tpm2.TPMCCFlushContext, Name: "TPM2_FlushContext", Handles: 0, Auths: 0, flags: noSessions, params: []param{flushHandle}},
-	{Code: tpm2.TPMCCLoadExternal, Name: "TPM2_LoadExternal", Handles: 0, Auths: 0, flags: out | dec | enc},
+	{Code: tpm2.TPMCCLoadExternal, Name: "TPM2_LoadExternal", Handles: 0, Auths: 0, flags: out | dec | enc, params: []param{sensitive, public, hierarchy}},
 	{Code: tpm2.TPMCCMakeCredential, Name: "TPM2_MakeCredential", Handles: 1, Auths: 0, flags: dec | enc},
 	{Code: tpm2.TPMCCNVReadPublic, Name: "TPM2_NV_ReadPublic", Handles: 1, Auths: 0, flags: enc},
 	{Code: tpm2.TPMCCPolicyAuthorize, Name: "TPM2_PolicyAuthorize", Handles: 1, Auths: 0, flags: dec},
-	{Code: tpm2.TPMCCPolicyAuthValue, Name: "TPM2_PolicyAuthValue", Handles: 1, Auths: 0},
-	{Code: tpm2.TPMCCPolicyCommandCode, Name: "TPM2_PolicyCommandCode", Handles: 1, Auths: 0},
+	{Code: tpm2.TPMCCPolicyAuthValue, Name: "TPM2_PolicyAuthValue", Handles: 1, Auths: 0, params: []param{}},
+	{Code: tpm2.TPMCCPolicyCommandCode, Name: "TPM2_PolicyCommandCode", Handles: 1, Auths: 0, params: []param{policyCode}},
 	{Code: tpm2.TPMCCPolicyCounterTimer, Name: "TPM2_PolicyCounterTimer", Handles: 1, Auths: 0, flags: dec},
 	{Code: tpm2.TPMCCPolicyCpHash, Name: "TPM2_PolicyCpHash", Handles: 1, Auths: 0, flags: dec},
 	{Code: tpm2.TPMCCPolicyLocality, Name: "TPM2_PolicyLocality", Handles: 1, Auths: 0},
 	{Code: tpm2.TPMCCPolicyNameHash, Name: "TPM2_PolicyNameHash", Handles: 1, Auths: 0, flags: dec},
-	{Code: tpm2.TPMCCPolicyOR, Name: "TPM2_PolicyOR", Handles: 1, Auths: 0},
+	{Code: tpm2.TPMCCPolicyOR, Name: "TPM2_PolicyOR", Handles: 1, Auths: 0, params: []param{pHashList}},
 	{Code: tpm2.TPMCCPolicyTicket, Name: "TPM2_PolicyTicket", Handles: 1, Auths: 0, flags: dec},
 	{Code: tpm2.TPMCCReadPublic, Name: "TPM2_ReadPublic", Handles: 1, Auths: 0, flags: enc, params: []param{}},
 	{Code: tpm2.TPMCCRSAEncrypt, Name: "TPM2_RSA_Encrypt", Handles: 1, Auths: 0, flags: dec | enc, params: []param{rsaText, decryptScheme, label}},
@@ -154,26 +188,26 @@ var commands = []Shape{
 	{Code: tpm2.TPMCCGetRandom, Name: "TPM2_GetRandom", Handles: 0, Auths: 0, flags: enc, params: []param{bytesRequested}},
 	{Code: tpm2.TPMCCGetTestResult, Name: "TPM2_GetTestResult", Handles: 0, Auths: 0, flags: enc},
 	{Code: tpm2.TPMCCHash, Name: "TPM2_Hash", Handles: 0, Auths: 0, flags: dec | enc, params: []param{hashData, hashAlg, hierarchy}},
-	{Code: tpm2.TPMCCPCRRead, Name: "TPM2_PCR_Read", Handles: 0, Auths: 0},
+	{Code: tpm2.TPMCCPCRRead, Name: "TPM2_PCR_Read", Handles: 0, Auths: 0, params: []param{pcrSelectionIn}},
 	{Code: tpm2.TPMCCPolicyPCR, Name: "TPM2_PolicyPCR", Handles: 1, Auths: 0, flags: dec},
-	{Code: tpm2.TPMCCPolicyRestart, Name: "TPM2_PolicyRestart", Handles: 1, Auths: 0},
+	{Code: tpm2.TPMCCPolicyRestart, Name: "TPM2_PolicyRestart", Handles: 1, Auths: 0, params: []param{}},
 	{Code: tpm2.TPMCCReadClock, Name: "TPM2_ReadClock", Handles: 0, Auths: 0},
-	{Code: tpm2.TPMCCPCRExtend, Name: "TPM2_PCR_Extend", Handles: 1, Auths: 1, flags: nv},
+	{Code: tpm2.TPMCCPCRExtend, Name: "TPM2_PCR_Extend", Handles: 1, Auths: 1, flags: nv, params: []param{digestValues}},
 	{Code: tpm2.TPMCCPCRSetAuthValue, Name: "TPM2_PCR_SetAuthValue", Handles: 1, Auths: 1, flags: dec},
 	{Code: tpm2.TPMCCNVCertify, Name: "TPM2_NV_Certify", Handles: 3, Auths: 2, flags: dec | enc},
 	{Code: tpm2.TPMCCEventSequenceComplete, Name: "TPM2_EventSequenceComplete", Handles: 2, Auths: 2, flags: nv | flushes | dec},
 	{Code: tpm2.TPMCCHashSequenceStart, Name: "TPM2_HashSequenceStart", Handles: 0, Auths: 0, flags: out | dec, params: []param{sequenceAuth, hashAlg}},
 	{Code: tpm2.TPMCCPolicyPhysicalPresence, Name: "TPM2_PolicyPhysicalPresence", Handles: 1, Auths: 0},
-	{Code: tpm2.TPMCCPolicyDuplicationSelect, Name: "TPM2_PolicyDuplicationSelect", Handles: 1, Auths: 0, flags: dec},
-	{Code: tpm2.TPMCCPolicyGetDigest, Name: "TPM2_PolicyGetDigest", Handles: 1, Auths: 0, flags: enc},
+	{Code: tpm2.TPMCCPolicyDuplicationSelect, Name: "TPM2_PolicyDuplicationSelect", Handles: 1, Auths: 0, flags: dec, params: []param{objectName, newParentName, includeObject}},
+	{Code: tpm2.TPMCCPolicyGetDigest, Name: "TPM2_PolicyGetDigest", Handles: 1, Auths: 0, flags: enc, params: []param{}},
 	{Code: tpm2.TPMCCTestParms, Name: "TPM2_TestParms", Handles: 0, Auths: 0, params: []param{publicParms}},
 	{Code: tpm2.TPMCCCommit, Name: "TPM2_Commit", Handles: 1, Auths: 1, flags: dec | enc},
-	{Code: tpm2.TPMCCPolicyPassword, Name: "TPM2_PolicyPassword", Handles: 1, Auths: 0},
+	{Code: tpm2.TPMCCPolicyPassword, Name: "TPM2_PolicyPassword", Handles: 1, Auths: 0, params: []param{}},
 	{Code: tpm2.TPMCCZGen2Phase, Name: "TPM2_ZGen_2Phase", Handles: 1, Auths: 1, flags: dec | enc},
 	{Code: tpm2.TPMCCECEphemeral, Name: "TPM2_EC_Ephemeral", Handles: 0, Auths: 0, flags: enc},
 	{Code: tpm2.TPMCCPolicyNvWritten, Name: "TPM2_PolicyNvWritten", Handles: 1, Auths: 0},
 	{Code: tpm2.TPMCCPolicyTemplate, Name: "TPM2_PolicyTemplate", Handles: 1, Auths: 0, flags: dec},
-	{Code: tpm2.TPMCCCreateLoaded, Name: "TPM2_CreateLoaded", Handles: 1, Auths: 1, flags: out | dec | enc},
+	{Code: tpm2.TPMCCCreateLoaded, Name: "TPM2_CreateLoaded", Handles: 1, Auths: 1, flags: out | dec | enc, params: []param{sensitiveCreate, template}},
 	{Code: tpm2.TPMCCPolicyAuthorizeNV, Name: "TPM2_PolicyAuthorizeNV", Handles: 3, Auths: 1},
 	{Code: tpm2.TPMCCEncryptDecrypt2, Name: "TPM2_EncryptDecrypt2", Handles: 1, Auths: 1, flags: dec | enc},
 	{Code: tpm2.TPMCCACGetCapability, Name: "TPM2_AC_GetCapability", Handles: 1, Auths: 0},
@@ -182,14 +216,14 @@ var commands = []Shape{
 	{Code: tpm2.TPMCCCertifyX509, Name: "TPM2_CertifyX509", Handles: 2, Auths: 2, flags: dec | enc},
 	{Code: tpm2.TPMCCACTSetTimeout, Name: "TPM2_ACT_SetTimeout", Handles: 1, Auths: 1},
 
-	// Codes that came with revision 1.83. Only their names matter: no profile lets them through.
-	{Code: 0x199, Name: "TPM2_ECC_Encrypt"},
-	{Code: 0x19A, Name: "TPM2_ECC_Decrypt"},
-	{Code: 0x19B, Name: "TPM2_PolicyCapability"},
-	{Code: 0x19C, Name: "TPM2_PolicyParameters"},
-	{Code: 0x19D, Name: "TPM2_NV_DefineSpace2"},
-	{Code: 0x19E, Name: "TPM2_NV_ReadPublic2"},
-	{Code: 0x19F, Name: "TPM2_SetCapability"},
-	{Code: 0x1A0, Name: "TPM2_ReadOnlyControl"},
-	{Code: 0x1A1, Name: "TPM2_PolicyTransportSPDM"},
+	// Codes that came with revision 1.83, and that no emulator has yet.
+	{Code: 0x199, Name: "TPM2_ECC_Encrypt", flags: nameOnly},
+	{Code: 0x19A, Name: "TPM2_ECC_Decrypt", flags: nameOnly},
+	{Code: 0x19B, Name: "TPM2_PolicyCapability", flags: nameOnly},
+	{Code: 0x19C, Name: "TPM2_PolicyParameters", flags: nameOnly},
+	{Code: 0x19D, Name: "TPM2_NV_DefineSpace2", flags: nameOnly},
+	{Code: 0x19E, Name: "TPM2_NV_ReadPublic2", flags: nameOnly},
+	{Code: 0x19F, Name: "TPM2_SetCapability", flags: nameOnly},
+	{Code: 0x1A0, Name: "TPM2_ReadOnlyControl", flags: nameOnly},
+	{Code: 0x1A1, Name: "TPM2_PolicyTransportSPDM", flags: nameOnly},
 }

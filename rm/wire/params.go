@@ -16,6 +16,9 @@ const (
 	maxPrivate   = 2048 // a wrapped RSA 4096 key with its seed
 	maxBuffer    = 1024 // MAX_DIGEST_BUFFER
 	maxData      = 66   // TPM2B_DATA holds a TPMT_HA at most
+	maxName      = 68   // TPM2B_NAME holds a TPMU_NAME
+	maxTemplate  = 1024 // TPM2B_TEMPLATE: a TPMT_PUBLIC and what may take the place of its unique field
+	maxPoint     = 256  // TPM2B_ECC_POINT: two coordinates
 )
 
 // The parameters of the commands that a profile may let through after a look inside, each under its name in Part 3.
@@ -49,6 +52,30 @@ var (
 	hierarchy       = param{"hierarchy", uint32s(1)}
 	sequenceAuth    = param{"auth", sizedAtMost(maxDigest)}
 	savedContext    = param{"context", readContext}
+
+	persistentHandle = param{"persistentHandle", uint32s(1)}
+	template         = param{"inPublic", sizedAtMost(maxTemplate)}
+	qualifyingData   = param{"qualifyingData", sizedAtMost(maxData)}
+	creationHash     = param{"creationHash", sizedAtMost(maxDigest)}
+	creationTicket   = param{"creationTicket", readTicket}
+	pcrSelect        = param{"PCRselect", readPCRSelections}
+	pcrSelectionIn   = param{"pcrSelectionIn", readPCRSelections}
+	digestValues     = param{"digests", readDigestValues}
+	inPoint          = param{"inPoint", sizedAtMost(maxPoint)}
+	encryptionKey    = param{"encryptionKey", sizedAtMost(maxData)}
+	encryptionKeyIn  = param{"encryptionKeyIn", sizedAtMost(maxData)}
+	objectPublic     = param{"objectPublic", readSizedPublic}
+	duplicate        = param{"duplicate", sizedAtMost(maxPrivate)}
+	inDuplicate      = param{"inDuplicate", sizedAtMost(maxPrivate)}
+	inSymSeed        = param{"inSymSeed", sizedAtMost(maxRSA)}
+	symmetricAlg     = param{"symmetricAlg", readSymDefObject}
+	name             = param{"name", sizedAtMost(maxName)}
+	objectName       = param{"objectName", sizedAtMost(maxName)}
+	newParentName    = param{"newParentName", sizedAtMost(maxName)}
+	includeObject    = param{"includeObject", func(c *Cursor) { c.Uint8() }}
+	sensitive        = param{"inPrivate", sizedAtMost(maxPrivate)}
+	policyCode       = param{"code", uint32s(1)}
+	pHashList        = param{"pHashList", readDigests}
 )
 
 func uint32s(n int) func(*Cursor) {
@@ -136,6 +163,41 @@ func readSymDef(c *Cursor) {
 		c.Alg()
 	default:
 		c.Take(4) // key bits and mode
+	}
+}
+
+// readSymDefObject reads TPMT_SYM_DEF_OBJECT (Part 2, 11.1.7).
+func readSymDefObject(c *Cursor) {
+	if c.Alg() != tpm2.TPMAlgNull {
+		c.Take(4) // key bits and mode
+	}
+}
+
+// readDigests reads TPML_DIGEST (Part 2, 10.9.3).
+func readDigests(c *Cursor) {
+	const most = 8
+	n := c.Uint32()
+	if n > most {
+		c.Fail()
+	}
+	for ; n > 0 && !c.Failed(); n-- {
+		sizedAtMost(maxDigest)(c)
+	}
+}
+
+// Sizes of digests in a TPMT_HA, which has no size field (Part 2, 10.3.2).
+var digestSizes = map[tpm2.TPMAlgID]int{
+	tpm2.TPMAlgSHA1: 20, tpm2.TPMAlgSHA256: 32, tpm2.TPMAlgSHA384: 48, tpm2.TPMAlgSHA512: 64,
+	tpm2.TPMAlgSHA3256: 32, tpm2.TPMAlgSHA3384: 48, tpm2.TPMAlgSHA3512: 64,
+}
+
+// readDigestValues reads TPML_DIGEST_VALUES (Part 2, 10.9.5).
+func readDigestValues(c *Cursor) {
+	for n := c.Uint32(); n > 0 && !c.Failed(); n-- {
+		size, ok := digestSizes[c.Alg()]
+		if c.Take(size); !ok {
+			c.Fail()
+		}
 	}
 }
 

@@ -1,0 +1,158 @@
+package filter
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"tpmkey.example/rm/wire"
+)
+
+// What a clause can say. Numbers stand where a word has one: "0x81000042", "at most 64 bytes", "uid 1000".
+
+// handleNumbers are the handles that have a name.
+var handleNumbers = map[string]uint32{
+	"owner":       uint32(tpm2.TPMRHOwner),
+	"endorsement": uint32(tpm2.TPMRHEndorsement),
+	"platform":    uint32(tpm2.TPMRHPlatform),
+	"lockout":     uint32(tpm2.TPMRHLockout),
+	"null":        uint32(tpm2.TPMRHNull),
+	"srk":         wire.SRK,
+}
+
+// handleKinds admit every handle of a kind.
+var handleKinds = map[string]tpm2.TPMHT{
+	"a pcr":       tpm2.TPMHTPCR,
+	"an nv index": tpm2.TPMHTNVIndex,
+}
+
+// handleWords look at what the caller holds under a transient handle.
+var handleWords = map[string]func(Object) bool{
+	"own object":         func(Object) bool { return true },
+	"own key":            func(o Object) bool { return !o.Sequence },
+	"own storage parent": Object.IsParent,
+	"own hash sequence":  func(o Object) bool { return o.Sequence },
+	"own sealed secret": func(o Object) bool {
+		return o.Type == tpm2.TPMAlgKeyedHash && !o.Sequence && o.is(0, wire.Sign|wire.Decrypt)
+	},
+
+	"own rsa key that signs":              keyThat(tpm2.TPMAlgRSA, wire.Sign, wire.Restricted),
+	"own rsa key that decrypts":           keyThat(tpm2.TPMAlgRSA, wire.Decrypt, wire.Restricted),
+	"own rsa key":                         keyThat(tpm2.TPMAlgRSA, 0, wire.Restricted),
+	"own rsa key without adminWithPolicy": keyThat(tpm2.TPMAlgRSA, 0, wire.Restricted|wire.AdminWithPolicy),
+	"own ecc key that signs":              keyThat(tpm2.TPMAlgECC, wire.Sign, wire.Restricted),
+	"own ecc key that agrees":             keyThat(tpm2.TPMAlgECC, wire.Decrypt, wire.Restricted),
+	"own ecc key without adminWithPolicy": keyThat(tpm2.TPMAlgECC, 0, wire.Restricted|wire.AdminWithPolicy),
+	"own attestation key":                 func(o Object) bool { return o.is(wire.Restricted|wire.Sign, wire.Decrypt) },
+}
+
+// is tells whether all of set are SET and all of clear are CLEAR.
+func (o Object) is(set, clear uint32) bool { return o.Attributes&(set|clear) == set }
+
+func keyThat(alg tpm2.TPMAlgID, set, clear uint32) func(Object) bool {
+	return func(o Object) bool { return o.Type == alg && o.is(set, clear) }
+}
+
+// publicWords look into a public area.
+var publicWords = map[string]func(*wire.Public) bool{
+	"a standard storage parent":            isStorageTemplate,
+	"a new rsa key that cannot leave":      func(p *wire.Public) bool { return isNewRSA(p) && cannotLeave(p) && len(p.AuthPolicy) == 0 },
+	"a new rsa key that can be duplicated": func(p *wire.Public) bool { return isNewRSA(p) && canBeDuplicated(p) },
+	"a new ecc key that cannot leave":      func(p *wire.Public) bool { return isNewECC(p) && cannotLeave(p) && len(p.AuthPolicy) == 0 },
+	"a new sealed secret":                  isNewSecret,
+	"an unrestricted rsa key":              func(p *wire.Public) bool { return isUnrestricted(p, tpm2.TPMAlgRSA) },
+	"an unrestricted ecc key":              func(p *wire.Public) bool { return isUnrestricted(p, tpm2.TPMAlgECC) },
+	"a sealed secret":                      func(p *wire.Public) bool { return p.Type == tpm2.TPMAlgKeyedHash && !p.HasAny(wire.Sign|wire.Decrypt) },
+	"an rsa key from outside": func(p *wire.Public) bool {
+		return isUnrestricted(p, tpm2.TPMAlgRSA) && p.Has(wire.NoDA) && !p.HasAny(wire.FixedTPM|wire.FixedParent)
+	},
+}
+
+// paramWords look at the bytes of one parameter, by its name in Part 3.
+var paramWords = map[string]map[string]func(param []byte) bool{
+	"inScheme": {
+		"rsassa": alg(0, tpm2.TPMAlgRSASSA), "rsapss": alg(0, tpm2.TPMAlgRSAPSS), "rsaes": alg(0, tpm2.TPMAlgRSAES), "null": alg(0, tpm2.TPMAlgNull),
+		"ecdsa": alg(0, tpm2.TPMAlgECDSA),
+		"oaep": func(b []byte) bool {
+			return algAt(b, 0) == tpm2.TPMAlgOAEP && (algAt(b, 2) == tpm2.TPMAlgSHA1 || isStrongHash(algAt(b, 2)))
+		},
+	},
+	"validation":  {"a hashcheck ticket": alg(0, tpm2.TPMAlgID(tpm2.TPMSTHashCheck))},
+	"label":       {"nul-terminated": func(b []byte) bool { return len(b) > 2 && b[len(b)-1] == 0 }},
+	"sessionType": {"hmac": first(byte(tpm2.TPMSEHMAC)), "policy": first(byte(tpm2.TPMSEPolicy)), "trial": first(byte(tpm2.TPMSETrial))},
+	"symmetric": {
+		"null": alg(0, tpm2.TPMAlgNull), "xor": alg(0, tpm2.TPMAlgXOR),
+		"aes-cfb": func(b []byte) bool { return algAt(b, 0) == tpm2.TPMAlgAES && algAt(b, 4) == tpm2.TPMAlgCFB },
+	},
+	"authHash": {
+		"sha1": alg(0, tpm2.TPMAlgSHA1), "sha256": alg(0, tpm2.TPMAlgSHA256), "sha384": alg(0, tpm2.TPMAlgSHA384), "sha512": alg(0, tpm2.TPMAlgSHA512),
+		"sha3-256": alg(0, tpm2.TPMAlgSHA3256), "sha3-384": alg(0, tpm2.TPMAlgSHA3384), "sha3-512": alg(0, tpm2.TPMAlgSHA3512),
+	},
+	"parameters": {"rsa": alg(0, tpm2.TPMAlgRSA), "ecc": alg(0, tpm2.TPMAlgECC), "keyedhash": alg(0, tpm2.TPMAlgKeyedHash), "symcipher": alg(0, tpm2.TPMAlgSymCipher)},
+	"capability": {
+		"algs": capability(tpm2.TPMCapAlgs), "handles": capability(tpm2.TPMCapHandles), "commands": capability(tpm2.TPMCapCommands),
+		"pcrs": capability(tpm2.TPMCapPCRs), "tpm-properties": capability(tpm2.TPMCapTPMProperties), "pcr-properties": capability(tpm2.TPMCapPCRProperties),
+		"ecc-curves": capability(tpm2.TPMCapECCCurves), "auth-policies": capability(tpm2.TPMCapAuthPolicies),
+	},
+}
+
+// authorizationWords look at the authorization area.
+var authorizationWords = map[string]func(*wire.Command) bool{
+	"none":       func(c *wire.Command) bool { return len(c.Auths()) == 0 },
+	"a password": func(c *wire.Command) bool { return len(c.Auths()) == 1 && c.Auths()[0].Session == wire.RSPassword },
+}
+
+func alg(offset int, want tpm2.TPMAlgID) func([]byte) bool {
+	return func(b []byte) bool { return algAt(b, offset) == want }
+}
+
+func first(want byte) func([]byte) bool {
+	return func(b []byte) bool { return len(b) > 0 && b[0] == want }
+}
+
+func capability(want tpm2.TPMCap) func([]byte) bool {
+	return func(b []byte) bool {
+		cursor := wire.NewCursor(b)
+		return tpm2.TPMCap(cursor.Uint32()) == want && cursor.Done()
+	}
+}
+
+// algAt reads an algorithm; bytes that are not there are no algorithm at all.
+func algAt(b []byte, offset int) tpm2.TPMAlgID {
+	if len(b) < offset+2 {
+		return 0
+	}
+	return tpm2.TPMAlgID(b[offset])<<8 | tpm2.TPMAlgID(b[offset+1])
+}
+
+// numberWord reads a word with numbers in it: a form, and what it means. Of a TPM2B its contents are counted.
+func numberWord(text string) func(query) bool {
+	var n, m int
+	switch {
+	case scans(text, "at most %d bytes", &n):
+		return func(q query) bool { return len(q.param) >= 2 && len(q.param)-2 <= n }
+	case scans(text, "%d to %d bytes", &n, &m):
+		return func(q query) bool { return len(q.param)-2 >= n && len(q.param)-2 <= m }
+	case scans(text, "at most %d", &n):
+		return func(q query) bool { return len(q.param) == 2 && int(q.param[0])<<8|int(q.param[1]) <= n }
+	case text == "empty":
+		return func(q query) bool { return len(q.param) > 0 && len(bytes.TrimLeft(q.param, "\x00")) == 0 }
+	}
+	return nil
+}
+
+// scans tells whether text has a form exactly, and reads the numbers in it.
+func scans(text, form string, numbers ...*int) bool {
+	into, values := make([]any, len(numbers)), make([]any, len(numbers))
+	for i, n := range numbers {
+		into[i] = n
+	}
+	if _, err := fmt.Sscanf(text, form, into...); err != nil {
+		return false
+	}
+	for i, n := range numbers {
+		values[i] = *n
+	}
+	return fmt.Sprintf(form, values...) == text
+}

@@ -1,0 +1,216 @@
+package rm
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"tpmkey.example/filter"
+	"tpmkey.example/rm/wire"
+)
+
+// onChip runs a command on the chip: prepare, send, commit.
+func (s *Space) onChip(c *wire.Command) ([]byte, error) {
+	s.manager.commandsRun++
+	keep := s.named(c)
+	for {
+		physical, rc, err := s.prepare(c, keep)
+		if err != nil || rc != 0 {
+			return wire.ErrorResponse(rc), err
+		}
+		response, rc, err := s.manager.sendMakingRoom(physical, keep)
+		if err != nil {
+			return nil, err
+		}
+		if s.missed(c, rc) {
+			continue
+		}
+		s.manager.noteOutcome(c, s, rc)
+		if rc == 0 {
+			response, err = s.commit(c, response)
+		}
+		if err == nil {
+			err = s.manager.leaveShare()
+		}
+		return response, err
+	}
+}
+
+// missed tells whether a code says that the chip does not have an object that was put on it. The object counts as loaded no more, so that the next try
+// brings it again.
+func (s *Space) missed(c *wire.Command, rc tpm2.TPMRC) bool {
+	if i := int(rc) - int(rcReferenceS0); i >= 0 && i < len(c.Auths()) {
+		s.loseSession(c.Auths()[i].Session)
+	}
+	i := int(rc) - int(rcReferenceH0)
+	if i < 0 || i >= c.Shape.Handles {
+		return false
+	}
+	s.loseSession(c.Handle(i))
+	o := s.objects[c.Handle(i)]
+	return o != nil && s.manager.miss(o)
+}
+
+// loseSession notes that a session is not on the chip, although it was put there: nobody can make it again.
+func (s *Space) loseSession(handle uint32) {
+	if lost := s.sessions[handle]; lost != nil {
+		lost.loaded = false
+	}
+}
+
+// prepare puts all that a command names on the chip, and gives the command with the chip's handles in it.
+func (s *Space) prepare(c *wire.Command, keep holding) ([]byte, tpm2.TPMRC, error) {
+	physical := bytes.Clone(c.Bytes)
+	for i := range c.Shape.Handles {
+		if rc, err := s.prepareHandle(c, i, keep, physical); err != nil || rc != 0 {
+			return nil, rc, err
+		}
+	}
+	for i, a := range c.Auths() {
+		if rc, err := s.prepareSession(a.Session, keep, rcReferenceS0+tpm2.TPMRC(i)); err != nil || rc != 0 {
+			return nil, rc, err
+		}
+	}
+	if c.Code == tpm2.TPMCCStartAuthSession {
+		return physical, 0, s.manager.leaveSessionRoom(keep)
+	}
+	return physical, 0, s.manager.leaveRoom(keep)
+}
+
+func (s *Space) prepareHandle(c *wire.Command, i int, keep holding, physical []byte) (tpm2.TPMRC, error) {
+	if wire.IsAuthSession(c.Handle(i)) {
+		return s.prepareSession(c.Handle(i), keep, rcReferenceH0+tpm2.TPMRC(i))
+	}
+	o := s.objects[c.Handle(i)]
+	if o == nil {
+		return 0, nil
+	}
+	rc, err := s.manager.bring(o, keep)
+	if rc == rcReferenceH0 {
+		rc += tpm2.TPMRC(i)
+	}
+	if err == nil && rc == 0 {
+		wire.SetHandle(physical, i, o.phandle)
+	}
+	return rc, err
+}
+
+// prepareSession puts a session on the chip. lost is what is answered for one that is not there any more.
+func (s *Space) prepareSession(handle uint32, keep holding, lost tpm2.TPMRC) (tpm2.TPMRC, error) {
+	authSession := s.sessions[handle]
+	if authSession == nil {
+		return 0, nil // a password; other callers' sessions do not pass the filter
+	}
+	if ok, err := s.manager.bringSession(authSession, keep); err != nil || !ok {
+		return lost, err
+	}
+	return 0, nil
+}
+
+// named is what a command names, and how many slots it takes besides.
+func (s *Space) named(c *wire.Command) holding {
+	keep := holding{slots: hiddenSlots(c)}
+	for i := range c.Shape.Handles {
+		if o := s.objects[c.Handle(i)]; o != nil {
+			keep.objects = append(keep.objects, o)
+		}
+		if authSession := s.sessions[c.Handle(i)]; authSession != nil {
+			keep.sessions = append(keep.sessions, authSession)
+		}
+	}
+	for _, a := range c.Auths() {
+		if authSession := s.sessions[a.Session]; authSession != nil {
+			keep.sessions = append(keep.sessions, authSession)
+		}
+	}
+	return keep
+}
+
+// commit notes what a successful command changed and gives the client its own handles.
+func (s *Space) commit(c *wire.Command, response []byte) ([]byte, error) {
+	for _, a := range c.Auths() {
+		if authSession := s.sessions[a.Session]; authSession != nil && a.Attributes&wire.ContinueSession == 0 {
+			s.manager.forgetSession(authSession)
+			delete(s.sessions, a.Session)
+		}
+	}
+	if c.Shape.Flushes() {
+		s.dropFlushed(c.Handle(c.Shape.Handles - 1))
+	}
+	if changes := hierarchyChanges[c.Code]; changes != nil {
+		changes(s.manager)
+	}
+	if !c.Shape.HandleOut() {
+		return response, nil
+	}
+	if len(response) < responseHandle {
+		return nil, s.manager.fail(fmt.Errorf("a response to %s without a handle", c.Shape.Name))
+	}
+	cursor := wire.NewCursor(response[handleOffset:])
+	return s.admit(c, cursor.Uint32(), response)
+}
+
+// dropFlushed forgets an object that a command has ended.
+func (s *Space) dropFlushed(handle uint32) {
+	if o := s.objects[handle]; o != nil {
+		delete(s.objects, handle)
+		s.countDown(1)
+		s.manager.forget(o)
+	}
+}
+
+// hierarchyChanges are the commands after which persistent objects, or the primaries that are remembered, may be others.
+var hierarchyChanges = map[tpm2.TPMCC]func(*Manager){
+	tpm2.TPMCCEvictControl:        (*Manager).forgetPersistents,
+	tpm2.TPMCCClear:               (*Manager).forgetHierarchies,
+	tpm2.TPMCCChangePPS:           (*Manager).forgetHierarchies,
+	tpm2.TPMCCChangeEPS:           (*Manager).forgetHierarchies,
+	tpm2.TPMCCHierarchyControl:    (*Manager).forgetHierarchies,
+	tpm2.TPMCCHierarchyChanegAuth: (*Manager).forgetHierarchies,
+	tpm2.TPMCCSetPrimaryPolicy:    (*Manager).forgetHierarchies,
+}
+
+func (m *Manager) forgetHierarchies() {
+	m.forgetPersistents()
+	m.dropPrimaries()
+}
+
+// admit takes what the chip has made into the space.
+func (s *Space) admit(c *wire.Command, handle uint32, response []byte) ([]byte, error) {
+	switch {
+	case wire.IsAuthSession(handle):
+		s.sessions[handle] = s.manager.newSession(handle, s, s.bindCounts(c))
+		return response, nil
+	case wire.IsTransient(handle):
+		o := s.newObject(c, response)
+		s.manager.put(o, handle)
+		s.manager.keepPrimary(c, o, response)
+		return withHandle(response, s.give(o)), nil
+	}
+	return nil, s.manager.fail(fmt.Errorf("handle 0x%x in a response to %s", handle, c.Shape.Name))
+}
+
+func (s *Space) newObject(c *wire.Command, response []byte) *object {
+	o := &object{recipe: s.recipeOf(c, response), blob: sha256.Sum256(append(bytes.Clone(c.Param("inPrivate")), c.Param("inPublic")...))}
+	if startsSequence[c.Code] {
+		o.info, o.volatile = filter.Object{Sequence: true}, true
+	} else if p, ok := wire.ParseSizedPublic(c.Param("inPublic")); ok {
+		o.info = filter.ObjectOf(&p)
+	}
+	return o
+}
+
+// startsSequence are the commands whose object changes with each use.
+var startsSequence = map[tpm2.TPMCC]bool{tpm2.TPMCCHashSequenceStart: true, tpm2.TPMCCMACStart: true}
+
+// bindCounts tells whether a new session is bound to something whose failed authorizations the chip counts: then it counts every failure of the session,
+// with whatever command (U6).
+func (s *Space) bindCounts(c *wire.Command) bool {
+	if c.Code != tpm2.TPMCCStartAuthSession || c.Handle(1) == uint32(tpm2.TPMRHNull) {
+		return false
+	}
+	object, held := s.Object(c.Handle(1))
+	return !held || object.HasDA()
+}
