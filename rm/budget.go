@@ -55,7 +55,7 @@ var mayPass = filter.Decision{Allowed: true}
 // checkBudget is the core of U6: an authorization whose failure the chip would count goes through only while enough tries are left that
 // no unprivileged caller can lock the chip. Root needs no budget.
 func (m *Manager) checkBudget(c *wire.Command, s *Space) (filter.Decision, error) {
-	if s.options.UID == 0 || !s.filter().HasBudget() {
+	if s.isRoot() || !s.filter().HasBudget() {
 		return mayPass, nil
 	}
 	for i := range max(c.Shape.Auths, len(c.Auths())) {

@@ -132,11 +132,11 @@ func (s *Space) loadContext(c *wire.Command) ([]byte, error) {
 
 // claim makes a session that the same principal has saved this client's. Each saved context is good for one load.
 func (s *Space) claim(c *wire.Command, handle uint32, serial uint64, context savedContext) []byte {
-	if len(s.sessions) >= maxSessions {
+	if len(s.sessions) >= s.manager.limits.Sessions {
 		return wire.ErrorResponse(rcSessionQuota)
 	}
 	for _, parked := range s.manager.sessions {
-		if parked.space == nil && parked.uid == s.options.UID && parked.handle == handle && parked.serial == serial && context.Born == s.manager.born {
+		if parked.space == nil && parked.principal == s.principal && parked.handle == handle && parked.serial == serial && context.Born == s.manager.born {
 			parked.space = s
 			s.sessions[handle] = parked
 			return wire.NewMessage(c.Tag, 0).Uint32(handle).Bytes()
@@ -199,7 +199,7 @@ func (s *Space) openContext(label, sealed []byte) (context savedContext, ok bool
 
 // owns binds a context to its label and to its principal.
 func (s *Space) owns(label []byte) []byte {
-	return binary.BigEndian.AppendUint32(append([]byte("tpmkey context 1"), label...), s.options.UID)
+	return binary.BigEndian.AppendUint32(append([]byte("tpmkey context 1"), label...), s.principal)
 }
 
 func (m *Manager) contextSeal() (cipher.AEAD, error) {

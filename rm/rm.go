@@ -6,6 +6,7 @@
 package rm
 
 import (
+	"cmp"
 	"crypto/cipher"
 	"crypto/rand"
 	"errors"
@@ -57,15 +58,39 @@ const (
 type Config struct {
 	Open    func() (Chip, error) // called at the first command, and again after the chip was given back or failed
 	Sharing Sharing
+	Limits  Limits // zero: the default of each
+
+	// PrincipalOf gives the uid of whoever answers for a uid that is not root's: one user has 65,536 uids where /etc/subuid lends them out. What is counted
+	// and shared out is each principal's. nil: everybody is his own.
+	PrincipalOf func(uid uint32) uint32
 
 	// ContextKey gives the secret under which saved contexts are handed to clients, when the first client saves or loads one. The same key makes them
 	// good after a restart. nil: they are good for as long as the manager lives.
 	ContextKey func() ([32]byte, error)
 }
 
+// Limits are what clients may hold. Objects cost our memory only; sessions are few on the chip.
+type Limits struct {
+	Objects, PrincipalObjects   int // keys and hash sequences, of one connection and of one principal
+	Sessions, PrincipalSessions int // authorization sessions, likewise
+}
+
+var defaultLimits = Limits{Objects: 64, PrincipalObjects: 256, Sessions: 4, PrincipalSessions: 8}
+
+// orDefault fills in what is zero.
+func (l Limits) orDefault() Limits {
+	d := defaultLimits
+	return Limits{cmp.Or(l.Objects, d.Objects), cmp.Or(l.PrincipalObjects, d.PrincipalObjects),
+		cmp.Or(l.Sessions, d.Sessions), cmp.Or(l.PrincipalSessions, d.PrincipalSessions)}
+}
+
+// root is the principal that others' limits do not bind.
+const root = 0
+
 // A Manager owns one chip.
 type Manager struct {
 	config Config
+	limits Limits
 	turns  turns
 	closed chan struct{}
 	once   sync.Once
@@ -97,7 +122,7 @@ type Manager struct {
 
 // New makes the manager of one chip. It touches nothing before the first command.
 func New(config Config) *Manager {
-	m := &Manager{config: config, closed: make(chan struct{}), primaries: map[string]*primary{}, persistents: map[uint32]*persistent{},
+	m := &Manager{config: config, limits: config.Limits.orDefault(), closed: make(chan struct{}), primaries: map[string]*primary{}, persistents: map[uint32]*persistent{},
 		held: map[uint32]int{}, trusted: newAuthMemory()}
 	rand.Read(m.born[:])
 	m.idle = time.AfterFunc(time.Hour, m.giveBack)
@@ -107,7 +132,7 @@ func New(config Config) *Manager {
 
 // Options are what a Space is opened with.
 type Options struct {
-	UID    uint32                            // the principal: whose turn it is, and whether the lockout budget holds (not for root)
+	UID    uint32                            // who calls. Root is not bound by what protects the chip from the others
 	Filter *filter.Filter                    // nil: filter.Default()
 	Denied func(filter.Decision, tpm2.TPMCC) // told of every command that was refused; nil: nobody is
 }
@@ -120,11 +145,25 @@ func (m *Manager) Open(o Options) (*Space, error) {
 	if o.Filter == nil {
 		o.Filter = filter.Default()
 	}
-	s := &Space{manager: m, options: o, closed: make(chan struct{}), objects: map[uint32]*object{}, sequences: map[uint32]*sequence{},
+	s := &Space{manager: m, options: o, principal: m.principalOf(o.UID), closed: make(chan struct{}), objects: map[uint32]*object{}, sequences: map[uint32]*sequence{},
 		sessions: map[uint32]*session{}, next: firstHandle}
 	s.narrowed.Store(o.Filter)
 	return s, nil
 }
+
+// principalOf never makes root of somebody else.
+func (m *Manager) principalOf(uid uint32) uint32 {
+	if m.config.PrincipalOf == nil || uid == root {
+		return uid
+	}
+	if principal := m.config.PrincipalOf(uid); principal != root {
+		return principal
+	}
+	return uid
+}
+
+// isRoot tells whether a client is bound by nothing but its filter.
+func (s *Space) isRoot() bool { return s.principal == root }
 
 // Close gives the chip back with nothing of ours on it. Clients that wait for their turn return at once; a command that
 // the chip does not answer is cut off after five seconds.

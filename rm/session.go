@@ -11,21 +11,19 @@ import (
 //
 //	loaded ──save──► saved ──bring──► loaded
 type session struct {
-	uid     uint32 // the principal whose it is
-	space   *Space // the client's; nil while its context is saved and nobody has loaded it again
-	serial  uint64 // of the saved context that it can be claimed with
-	counts  bool   // bound to what the chip counts failures of (U6)
-	handle  uint32 // the chip's and the client's
-	loaded  bool
-	context []byte // while it is saved; a session that is neither loaded nor saved is lost
-	used    uint64 // by Manager.clock
-	savedAt uint64 // by Manager.sessionSaves
+	principal uint32 // whose it is
+	space     *Space // the client's; nil while its context is saved and nobody has loaded it again
+	serial    uint64 // of the saved context that it can be claimed with
+	counts    bool   // bound to what the chip counts failures of (U6)
+	handle    uint32 // the chip's and the client's
+	loaded    bool
+	context   []byte // while it is saved; a session that is neither loaded nor saved is lost
+	used      uint64 // by Manager.clock
+	savedAt   uint64 // by Manager.sessionSaves
 }
 
 // Limits of authorization sessions, which all of a chip's clients share: every PC Client TPM has 64 (PTP 1.05, 4.4).
 const (
-	maxSessions          = 4       // of one connection
-	principalSessions    = 8       // of one principal
 	maxParked            = 4       // of one principal, saved and waiting to be loaded again
 	unprivilegedSessions = 64 - 16 // of all but root, for whom and for the kernel the rest is kept
 )
@@ -39,7 +37,7 @@ const sharedSessions = 3 - 1
 
 func (m *Manager) newSession(handle uint32, space *Space, counts bool) *session {
 	m.clock++
-	s := &session{uid: space.options.UID, space: space, counts: counts, handle: handle, loaded: true, used: m.clock}
+	s := &session{principal: space.principal, space: space, counts: counts, handle: handle, loaded: true, used: m.clock}
 	m.sessions = append(m.sessions, s)
 	return s
 }
@@ -47,21 +45,21 @@ func (m *Manager) newSession(handle uint32, space *Space, counts bool) *session 
 // sessionQuota tells whether a client may not start another session. When those of all unprivileged principals together run short, the one that holds the
 // most gives one up.
 func (s *Space) sessionQuota() bool {
-	if len(s.sessions) >= maxSessions {
+	m := s.manager
+	switch {
+	case len(s.sessions) >= m.limits.Sessions:
+		return true
+	case s.isRoot():
+		return false
+	case m.sessionsOf(s.principal) >= m.limits.PrincipalSessions && !m.endParked(s.principal):
 		return true
 	}
-	if s.options.UID != 0 && s.manager.sessionsOf(s.options.UID) >= principalSessions && !s.manager.endParked(s.options.UID) {
-		return true
-	}
-	if all := len(s.manager.sessions) - s.manager.sessionsOf(0); s.options.UID != 0 && all >= unprivilegedSessions {
-		return !s.manager.shedSession(holding{})
-	}
-	return false
+	return len(m.sessions)-m.sessionsOf(root) >= unprivilegedSessions && !m.shedSession(holding{})
 }
 
 func (m *Manager) sessionsOf(principal uint32) (n int) {
 	for _, s := range m.sessions {
-		if s.uid == principal {
+		if s.principal == principal {
 			n++
 		}
 	}
@@ -69,9 +67,9 @@ func (m *Manager) sessionsOf(principal uint32) (n int) {
 }
 
 // endParked ends the session of a principal whose context was saved longest ago and not loaded since. It reports false when there is none.
-func (m *Manager) endParked(uid uint32) bool {
+func (m *Manager) endParked(principal uint32) bool {
 	var oldest *session
-	for _, s := range m.parkedOf(uid) {
+	for _, s := range m.parkedOf(principal) {
 		if oldest == nil || s.serial < oldest.serial {
 			oldest = s
 		}
@@ -84,9 +82,9 @@ func (m *Manager) endParked(uid uint32) bool {
 }
 
 // parkedOf are the sessions of a principal whose contexts are saved.
-func (m *Manager) parkedOf(uid uint32) (parked []*session) {
+func (m *Manager) parkedOf(principal uint32) (parked []*session) {
 	for _, s := range m.sessions {
-		if s.space == nil && s.uid == uid {
+		if s.space == nil && s.principal == principal {
 			parked = append(parked, s)
 		}
 	}
@@ -95,8 +93,8 @@ func (m *Manager) parkedOf(uid uint32) (parked []*session) {
 
 // park leaves a session to whoever of its principal loads its saved context.
 func (s *Space) park(parked *session, serial uint64) {
-	for len(s.manager.parkedOf(s.options.UID)) >= maxParked {
-		s.manager.endParked(s.options.UID)
+	for len(s.manager.parkedOf(s.principal)) >= maxParked {
+		s.manager.endParked(s.principal)
 	}
 	delete(s.sessions, parked.handle)
 	parked.space, parked.serial = nil, serial
@@ -107,11 +105,10 @@ func (m *Manager) shedSession(keep holding) bool {
 	var worst *session
 	most := 0
 	for _, s := range m.sessions {
-		uid := s.uid
-		if uid == 0 || slices.Contains(keep.sessions, s) {
+		if s.principal == root || slices.Contains(keep.sessions, s) {
 			continue
 		}
-		if n := m.sessionsOf(uid); n > most || n == most && s.used < worst.used {
+		if n := m.sessionsOf(s.principal); n > most || n == most && s.used < worst.used {
 			worst, most = s, n
 		}
 	}

@@ -12,22 +12,20 @@ import (
 	"tpmkey.example/rm/wire"
 )
 
-// What one client may hold. Objects cost our memory only; sessions are few on the chip.
 const (
-	firstHandle      uint32 = 0x80000000
-	maxObjects              = 64  // of one connection
-	principalObjects        = 256 // of one principal
-	handleNumbers    uint32 = 0x00FFFFFF
-	handleOffset            = wire.HeaderSize // of the handle in a response
-	responseHandle          = wire.HeaderSize + 4
+	firstHandle    uint32 = 0x80000000
+	handleNumbers  uint32 = 0x00FFFFFF
+	handleOffset          = wire.HeaderSize // of the handle in a response
+	responseHandle        = wire.HeaderSize + 4
 )
 
 // A Space is one client's view of the chip. It is a go-tpm transport.TPMCloser and safe for concurrent use.
 type Space struct {
-	manager *Manager
-	options Options
-	closed  chan struct{}
-	once    sync.Once
+	manager   *Manager
+	options   Options
+	principal uint32
+	closed    chan struct{}
+	once      sync.Once
 
 	narrowed atomic.Pointer[filter.Filter]
 
@@ -72,7 +70,7 @@ func (s *Space) sendUnknown(command []byte) ([]byte, error) {
 
 // inTurn waits for the turn and does what needs it.
 func (s *Space) inTurn(c *wire.Command, work func() ([]byte, filter.Decision, error)) ([]byte, error) {
-	if !s.manager.turns.take(s.options.UID, s.closed, s.manager.closed) {
+	if !s.manager.turns.take(s.principal, s.closed, s.manager.closed) {
 		return nil, ErrClosed
 	}
 	if s.isClosed() {
@@ -186,7 +184,8 @@ func (s *Space) quota(c *wire.Command) tpm2.TPMRC {
 
 // full tells whether the client may have no more objects.
 func (s *Space) full() bool {
-	return len(s.objects)+len(s.sequences) >= maxObjects || s.options.UID != 0 && s.manager.held[s.options.UID] >= principalObjects
+	limits := s.manager.limits
+	return len(s.objects)+len(s.sequences) >= limits.Objects || !s.isRoot() && s.manager.held[s.principal] >= limits.PrincipalObjects
 }
 
 // give makes a virtual handle for an object.
@@ -203,7 +202,7 @@ func (s *Space) freeHandle() uint32 {
 		vhandle := s.next
 		s.next = firstHandle | (s.next+1)&handleNumbers
 		if s.objects[vhandle] == nil && s.sequences[vhandle] == nil {
-			s.manager.held[s.options.UID]++
+			s.manager.held[s.principal]++
 			return vhandle
 		}
 	}
@@ -240,8 +239,8 @@ func (s *Space) endSequence(handle uint32) {
 // countDown notes that the principal holds fewer objects.
 func (s *Space) countDown(n int) {
 	held := s.manager.held
-	if held[s.options.UID] -= n; held[s.options.UID] <= 0 {
-		delete(held, s.options.UID)
+	if held[s.principal] -= n; held[s.principal] <= 0 {
+		delete(held, s.principal)
 	}
 }
 
@@ -288,7 +287,7 @@ func (s *Space) HoldsSession(handle uint32) bool { return s.sessions[handle] != 
 func (s *Space) Close() error {
 	s.once.Do(func() {
 		close(s.closed)
-		if !s.manager.turns.take(s.options.UID, s.manager.closed, nil) {
+		if !s.manager.turns.take(s.principal, s.manager.closed, nil) {
 			return // the manager itself was closed, and leaves nothing behind
 		}
 		defer s.manager.turns.give()
