@@ -61,7 +61,9 @@ func run(spec, path, state string) error {
 	if err != nil {
 		return err
 	}
+	logger := log.New(os.Stderr, "tpmkeyd: ", 0)
 	config.ContextKey = func() ([32]byte, error) { return contextKey(state) }
+	config.PrincipalOf = (&principals{path: "/etc/subuid", log: logger}).of
 	manager := rm.New(config)
 	defer manager.Close()
 	listener, err := listen(path)
@@ -70,7 +72,7 @@ func run(spec, path, state string) error {
 	}
 	stopped, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	s := newServer(manager, log.New(os.Stderr, "tpmkeyd: ", 0))
+	s := newServer(manager, logger)
 	s.log.Printf("serving %s on %s", spec, path)
 	return s.serve(stopped, listener)
 }

@@ -22,7 +22,7 @@ import (
 const (
 	// patience is how long the rest of a command may take once its first byte has come, and how long a response may wait to be read.
 	patience = 10 * time.Second
-	// maxConnections is how many a user may have at once. Further ones are closed.
+	// maxConnections is how many a principal may have at once. Further ones are closed.
 	maxConnections = 256
 )
 
@@ -36,12 +36,12 @@ type server struct {
 	denials limiter
 
 	mu          sync.Mutex
-	connections map[net.Conn]uint32 // uid
-	perUID      map[uint32]int
+	connections map[net.Conn]uint32 // principal
+	count       map[uint32]int      // of connections of each
 }
 
 func newServer(m *rm.Manager, l *log.Logger) *server {
-	return &server{manager: m, log: l, connections: map[net.Conn]uint32{}, perUID: map[uint32]int{}}
+	return &server{manager: m, log: l, connections: map[net.Conn]uint32{}, count: map[uint32]int{}}
 }
 
 // serve accepts clients until the context ends, then sends all of them away and waits until nothing of theirs is on the chip.
@@ -84,7 +84,7 @@ func (s *server) client(conn *net.UnixConn) {
 		s.log.Printf("a client without credentials: %v", err)
 		return
 	}
-	if !s.admit(conn, peer.Uid) {
+	if !s.admit(conn, s.manager.PrincipalOf(peer.Uid)) {
 		s.denials.printf(s.log, "refused uid=%d pid=%d: more than %d connections", peer.Uid, peer.Pid, maxConnections)
 		return
 	}
@@ -113,24 +113,24 @@ func peerOf(conn *net.UnixConn) (*unix.Ucred, error) {
 	return peer, errors.Join(err, sockErr)
 }
 
-func (s *server) admit(conn net.Conn, uid uint32) bool {
+func (s *server) admit(conn net.Conn, principal uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.perUID[uid] >= maxConnections && uid != 0 {
+	if s.count[principal] >= maxConnections && principal != 0 {
 		return false
 	}
-	s.connections[conn] = uid
-	s.perUID[uid]++
+	s.connections[conn] = principal
+	s.count[principal]++
 	return true
 }
 
 func (s *server) forget(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	uid := s.connections[conn]
+	principal := s.connections[conn]
 	delete(s.connections, conn)
-	if s.perUID[uid]--; s.perUID[uid] == 0 {
-		delete(s.perUID, uid)
+	if s.count[principal]--; s.count[principal] == 0 {
+		delete(s.count, principal)
 	}
 }
 
