@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -62,12 +63,16 @@ func (m *Manager) checkBudget(c *wire.Command, s *Space) (filter.Decision, error
 		if !s.mayCount(c, i) {
 			continue
 		}
+		if until := m.memory.Lockout[s.principal]; m.now().Before(until) {
+			return filter.Decision{RC: rcBrake, Rule: "U6",
+				Why: "this user's last failure was counted by the chip; refused until " + until.Format(time.DateTime)}, nil
+		}
 		failed, most, err := m.lockoutCounter()
 		if err != nil {
 			return filter.Decision{}, err
 		}
 		if failed >= budget(most) {
-			return filter.Decision{RC: rcLockoutBudget, Rule: "U6",
+			return filter.Decision{RC: rcBrake, Rule: "U6",
 				Why: fmt.Sprintf("%d of %d failed authorizations are counted, and the rest is kept from unprivileged callers", failed, most)}, nil
 		}
 	}
@@ -124,13 +129,21 @@ func (s *Space) blobOf(handle uint32) ([32]byte, bool) {
 	return [32]byte{}, false
 }
 
-// noteOutcome learns from a response which passwords are right, and that the storage root key may have changed. The command has the
-// client's handles.
+// isCounted tells whether the chip has counted a failure: TPM_RC_AUTH_FAIL, of whatever session.
+func isCounted(rc tpm2.TPMRC) bool { return rc&0xBF == tpm2.TPMRCAuthFail }
+
+// noteOutcome learns from a response which authorizations are right and which are not, and that the storage root key may have changed. The command has
+// the client's handles.
 func (m *Manager) noteOutcome(c *wire.Command, s *Space, rc tpm2.TPMRC) {
 	if hintsAtChange(rc) {
 		m.forgetPersistents()
 	}
-	if rc != 0 && !filter.DAFailure(rc) {
+	switch {
+	case rc == 0:
+		m.noteSuccess(c, s)
+	case filter.DAFailure(rc):
+		m.noteFailure(c, s, rc)
+	default:
 		return
 	}
 	for i := range min(c.Shape.Auths, len(c.Auths())) {

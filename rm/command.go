@@ -2,6 +2,7 @@ package rm
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 
@@ -20,7 +21,12 @@ func (s *Space) onChip(c *wire.Command) ([]byte, error) {
 		if err != nil || rc != 0 {
 			return wire.ErrorResponse(rc), err
 		}
+		start := s.manager.now()
 		response, rc, err := s.manager.sendMakingRoom(physical, keep)
+		if makesKeys[c.Code] && !s.isRoot() {
+			now := s.manager.now()
+			s.manager.spend(s.principal, now.Sub(start), now)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -193,13 +199,23 @@ func (s *Space) admit(c *wire.Command, handle uint32, response []byte) ([]byte, 
 }
 
 func (s *Space) newObject(c *wire.Command, response []byte) *object {
-	o := &object{recipe: s.recipeOf(c, response), blob: sha256.Sum256(append(bytes.Clone(c.Param("inPrivate")), c.Param("inPublic")...))}
+	o := &object{recipe: s.recipeOf(c, response), blob: blobOf(c), key: keyOf(c)}
 	if startsSequence[c.Code] {
 		o.info, o.volatile = filter.Object{Sequence: true}, true
 	} else if p, ok := wire.ParseSizedPublic(c.Param("inPublic")); ok {
 		o.info = filter.ObjectOf(&p)
 	}
 	return o
+}
+
+// blobOf identifies the auth value of a new object: that of a blob is always the same. What else makes objects, and a blob that came encrypted, may hide
+// any, so each is the only one of its kind.
+func blobOf(c *wire.Command) (blob [32]byte) {
+	if c.Code == tpm2.TPMCCLoad && !c.Decrypts() {
+		return sha256.Sum256(append(bytes.Clone(c.Param("inPrivate")), c.Param("inPublic")...))
+	}
+	rand.Read(blob[:])
+	return blob
 }
 
 // startsSequence are the commands whose object changes with each use.

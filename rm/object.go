@@ -19,7 +19,8 @@ import (
 //	   ▲                └──the chip refuses──► neither ──remake──► loaded
 type object struct {
 	info    filter.Object
-	blob    [32]byte // SHA-256 of what it was loaded from: whose auth value was right (U6)
+	blob    [32]byte // what its auth value belongs to: whose was right before (U6)
+	key     [32]byte // SHA-256 of its public area, if it was loaded from a blob: whose failed authorizations count (U11)
 	phandle uint32   // 0 while not on the chip
 	context []byte   // nil while never saved
 	used    uint64   // by Manager.clock

@@ -41,12 +41,12 @@ var ErrClosed = errors.New("the connection to the TPM is closed")
 
 // What a manager answers with by itself: TSS2_RESMGR_TPM_RC_LAYER and the code of Part 2 that fits.
 const (
-	rcLayer         tpm2.TPMRC = 0x000B0000
-	rcObjectQuota              = rcLayer | tpm2.TPMRCObjectMemory
-	rcSessionQuota             = rcLayer | tpm2.TPMRCSessionMemory
-	rcLockoutBudget            = rcLayer | tpm2.TPMRCLockout
-	rcReferenceH0              = tpm2.TPMRCReferenceH0 // a handle names what is not loaded: not the caller's, or lost
-	rcReferenceS0              = tpm2.TPMRCReferenceS0
+	rcLayer        tpm2.TPMRC = 0x000B0000
+	rcObjectQuota             = rcLayer | tpm2.TPMRCObjectMemory
+	rcSessionQuota            = rcLayer | tpm2.TPMRCSessionMemory
+	rcBrake                   = rcLayer | tpm2.TPMRCLockout // also that of the lockout budget
+	rcReferenceH0             = tpm2.TPMRCReferenceH0       // a handle names what is not loaded: not the caller's, or lost
+	rcReferenceS0             = tpm2.TPMRCReferenceS0
 )
 
 const (
@@ -67,6 +67,10 @@ type Config struct {
 	// ContextKey gives the secret under which saved contexts are handed to clients, when the first client saves or loads one. The same key makes them
 	// good after a restart. nil: they are good for as long as the manager lives.
 	ContextKey func() ([32]byte, error)
+
+	// Memory is what an earlier manager's Remember was last told. Remember is called when it has changed, by whoever has the turn, and must not keep it.
+	Memory   Memory
+	Remember func(Memory)
 }
 
 // Limits are what clients may hold. Objects cost our memory only; sessions are few on the chip.
@@ -92,6 +96,8 @@ type Manager struct {
 	config Config
 	limits Limits
 	turns  turns
+	now    func() time.Time
+	after  func(time.Duration) <-chan time.Time
 	closed chan struct{}
 	once   sync.Once
 
@@ -113,6 +119,8 @@ type Manager struct {
 	commands     []uint32 // TPMA_CC of what the chip has; nil: not read yet
 	maxCommand   int      // TPM_PT_MAX_COMMAND_SIZE, once somebody has read it
 	trusted      authMemory
+	memory       Memory
+	allowances   map[uint32]allowance
 	seal         cipher.AEAD // of saved contexts; nil until one is wanted
 	saved        uint64      // contexts, counted
 	born         [8]byte     // tells this manager's life from others under the same key
@@ -123,7 +131,7 @@ type Manager struct {
 // New makes the manager of one chip. It touches nothing before the first command.
 func New(config Config) *Manager {
 	m := &Manager{config: config, limits: config.Limits.orDefault(), closed: make(chan struct{}), primaries: map[string]*primary{}, persistents: map[uint32]*persistent{},
-		held: map[uint32]int{}, trusted: newAuthMemory()}
+		held: map[uint32]int{}, trusted: newAuthMemory(), allowances: map[uint32]allowance{}, memory: config.Memory.restored(time.Now()), now: time.Now, after: time.After}
 	rand.Read(m.born[:])
 	m.idle = time.AfterFunc(time.Hour, m.giveBack)
 	m.idle.Stop()

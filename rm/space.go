@@ -70,11 +70,7 @@ func (s *Space) sendUnknown(command []byte) ([]byte, error) {
 
 // inTurn waits for the turn and does what needs it.
 func (s *Space) inTurn(c *wire.Command, work func() ([]byte, filter.Decision, error)) ([]byte, error) {
-	if !s.manager.turns.take(s.principal, s.closed, s.manager.closed) {
-		return nil, ErrClosed
-	}
-	if s.isClosed() {
-		s.manager.turns.give()
+	if !s.takeTurn(c) {
 		return nil, ErrClosed
 	}
 	response, decision, err := work()
@@ -83,6 +79,46 @@ func (s *Space) inTurn(c *wire.Command, work func() ([]byte, filter.Decision, er
 		return s.refuse(decision, c.Code), nil
 	}
 	return response, err
+}
+
+// takeTurn waits for the turn, and before it for whatever slows the caller down. It reports false when the space was closed.
+func (s *Space) takeTurn(c *wire.Command) bool {
+	for {
+		if !s.manager.turns.take(s.principal, s.closed, s.manager.closed) {
+			return false
+		}
+		if pause := s.pause(c); pause > 0 && !s.isClosed() {
+			s.manager.turns.give()
+			s.sleep(pause)
+			continue
+		}
+		if s.isClosed() {
+			s.manager.turns.give()
+			return false
+		}
+		return true
+	}
+}
+
+// pause is how long a command must wait for brakes and for the allowance to make keys. One that is refused need not wait.
+func (s *Space) pause(c *wire.Command) time.Duration {
+	if c.Shape == nil {
+		return 0
+	}
+	now := s.manager.now()
+	wait, refusal := s.braked(c, now)
+	if !refusal.Allowed {
+		return 0
+	}
+	return max(wait, s.makingPause(c, now))
+}
+
+func (s *Space) sleep(pause time.Duration) {
+	select {
+	case <-s.manager.after(pause):
+	case <-s.closed:
+	case <-s.manager.closed:
+	}
 }
 
 // filter is the one that holds now.
@@ -120,6 +156,9 @@ func (s *Space) run(c *wire.Command) ([]byte, filter.Decision, error) {
 	decision := s.filter().Check(c, s)
 	if s.fault != nil || !decision.Allowed {
 		return nil, decision, s.fault
+	}
+	if _, refusal := s.braked(c, m.now()); !refusal.Allowed {
+		return nil, refusal, nil
 	}
 	if d, err := m.checkBudget(c, s); err != nil || !d.Allowed {
 		return nil, d, err
