@@ -40,7 +40,7 @@ func main() {
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	spec := flags.String("device", "/dev/tpm0", "")
 	path := flags.String("listen", strings.TrimPrefix(device.DefaultBroker, "broker:"), "")
-	state := flags.String("state", "/var/lib/tpmkey", "")
+	dir := flags.String("state", "/var/lib/tpmkey", "")
 	if err := flags.Parse(os.Args[1:]); errors.Is(err, flag.ErrHelp) {
 		return
 	} else if err != nil || flags.NArg() > 0 {
@@ -49,20 +49,23 @@ func main() {
 		}
 		os.Exit(exitUsage)
 	}
-	if err := run(*spec, *path, *state); err != nil {
+	if err := run(*spec, *path, state{*dir}); err != nil {
 		fmt.Fprintf(os.Stderr, "tpmkeyd: error: %v\n", err)
 		os.Exit(exitFailed)
 	}
 }
 
 // run serves until it is told to stop, and then leaves neither a handle on the chip nor a socket.
-func run(spec, path, state string) error {
+func run(spec, path string, kept state) error {
 	config, err := device.OpenChip(spec)
 	if err != nil {
 		return err
 	}
 	logger := log.New(os.Stderr, "tpmkeyd: ", 0)
-	config.ContextKey = func() ([32]byte, error) { return contextKey(state) }
+	config.ContextKey, config.Remember = kept.contextKey, kept.remember(logger)
+	if config.Memory, err = kept.memory(); err != nil {
+		return err
+	}
 	config.PrincipalOf = (&principals{path: "/etc/subuid", log: logger}).of
 	manager := rm.New(config)
 	defer manager.Close()

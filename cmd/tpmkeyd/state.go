@@ -2,41 +2,78 @@ package main
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"path/filepath"
+
+	"tpmkey.example/rm"
 )
+
+// A state is the directory with what must outlive the service.
+type state struct{ dir string }
+
+func (s state) contextPath() string { return filepath.Join(s.dir, "context.key") }
+func (s state) memoryPath() string  { return filepath.Join(s.dir, "memory.json") }
 
 // contextKey reads the key under which clients' contexts are saved, and makes one where there is none: files of saved contexts stay good when the service
 // or the machine starts again.
-func contextKey(dir string) (key [32]byte, err error) {
-	path := filepath.Join(dir, "context.key")
-	text, err := os.ReadFile(path)
+func (s state) contextKey() (key [32]byte, err error) {
+	text, err := os.ReadFile(s.contextPath())
 	if errors.Is(err, os.ErrNotExist) {
-		return newContextKey(dir, path)
+		rand.Read(key[:])
+		return key, s.write(s.contextPath(), key[:])
 	}
 	if err == nil && len(text) != len(key) {
-		err = fmt.Errorf("%s has %d bytes, not %d; delete it, and contexts that were saved before are void", path, len(text), len(key))
+		err = fmt.Errorf("%s has %d bytes, not %d; delete it, and contexts that were saved before are void", s.contextPath(), len(text), len(key))
 	}
 	copy(key[:], text)
 	return key, err
 }
 
-// newContextKey writes the key under another name first, so that it is all there or not at all.
-func newContextKey(dir, path string) (key [32]byte, err error) {
-	rand.Read(key[:])
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return key, err
+// memory reads what brakes and budgets knew when the service ended. Without a file they know nothing.
+func (s state) memory() (m rm.Memory, err error) {
+	text, err := os.ReadFile(s.memoryPath())
+	if errors.Is(err, os.ErrNotExist) {
+		return m, nil
 	}
-	f, err := os.CreateTemp(dir, ".context-*")
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
 	if err != nil {
-		return key, err
+		return m, fmt.Errorf("what is known of failed authorizations: %s: %w; delete the file to forget it", s.memoryPath(), err)
+	}
+	return m, nil
+}
+
+// remember keeps what brakes and budgets know, at once: the service may be killed.
+func (s state) remember(l *log.Logger) func(rm.Memory) {
+	return func(m rm.Memory) {
+		text, err := json.Marshal(m)
+		if err == nil {
+			err = s.write(s.memoryPath(), text)
+		}
+		if err != nil {
+			l.Printf("a failed authorization is forgotten when the service ends: %v", err)
+		}
+	}
+}
+
+// write writes a file under another name first, so that it is all there or not at all.
+func (s state) write(path string, data []byte) error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(s.dir, ".new-*")
+	if err != nil {
+		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.Write(key[:])
+	_, err = f.Write(data)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return key, err
+		return err
 	}
-	return key, os.Rename(f.Name(), path)
+	return os.Rename(f.Name(), path)
 }
