@@ -44,8 +44,9 @@ const (
 	rcLayer        tpm2.TPMRC = 0x000B0000
 	rcObjectQuota             = rcLayer | tpm2.TPMRCObjectMemory
 	rcSessionQuota            = rcLayer | tpm2.TPMRCSessionMemory
-	rcBrake                   = rcLayer | tpm2.TPMRCLockout // also that of the lockout budget
-	rcReferenceH0             = tpm2.TPMRCReferenceH0       // a handle names what is not loaded: not the caller's, or lost
+	rcNoSessions              = rcLayer | tpm2.TPMRCSessionHandles // all users together have what they may
+	rcBrake                   = rcLayer | tpm2.TPMRCLockout        // also that of the lockout budget
+	rcReferenceH0             = tpm2.TPMRCReferenceH0              // a handle names what is not loaded: not the caller's, or lost
 	rcReferenceS0             = tpm2.TPMRCReferenceS0
 )
 

@@ -42,19 +42,21 @@ func (m *Manager) newSession(handle uint32, space *Space, counts bool) *session 
 	return s
 }
 
-// sessionQuota tells whether a client may not start another session. When those of all unprivileged principals together run short, the one that holds the
+// sessionQuota is why a client may not start another session, or 0. When those of all unprivileged principals together run short, the one that holds the
 // most gives one up.
-func (s *Space) sessionQuota() bool {
+func (s *Space) sessionQuota() tpm2.TPMRC {
 	m := s.manager
 	switch {
 	case len(s.sessions) >= m.limits.Sessions:
-		return true
+		return rcSessionQuota
 	case s.isRoot():
-		return false
+		return 0
 	case m.sessionsOf(s.principal) >= m.limits.PrincipalSessions && !m.endParked(s.principal):
-		return true
+		return rcSessionQuota
+	case len(m.sessions)-m.sessionsOf(root) >= unprivilegedSessions && !m.shedSession(holding{}):
+		return rcNoSessions
 	}
-	return len(m.sessions)-m.sessionsOf(root) >= unprivilegedSessions && !m.shedSession(holding{})
+	return 0
 }
 
 func (m *Manager) sessionsOf(principal uint32) (n int) {

@@ -210,12 +210,12 @@ func (s *Space) answer(c *wire.Command) ([]byte, error) {
 	return s.onChip(c)
 }
 
-// quota tells whether the command would make one object or session too many.
+// quota is why a command may not make another object or session, or 0.
 func (s *Space) quota(c *wire.Command) tpm2.TPMRC {
 	switch {
-	case c.Code == tpm2.TPMCCStartAuthSession && s.sessionQuota():
-		return rcSessionQuota
-	case c.Code != tpm2.TPMCCStartAuthSession && c.Shape.HandleOut() && s.full():
+	case c.Code == tpm2.TPMCCStartAuthSession:
+		return s.sessionQuota()
+	case c.Shape.HandleOut() && s.full():
 		return rcObjectQuota
 	}
 	return 0
