@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"tpmkey.example/filter"
 	"tpmkey.example/rm"
 	"tpmkey.example/rm/device"
 )
@@ -23,7 +24,7 @@ const (
 	exitUsage  = 2
 )
 
-const usage = `usage: tpmkeyd [-device SPEC] [-listen PATH] [-state DIR]
+const usage = `usage: tpmkeyd [-device SPEC] [-listen PATH] [-filter NAME] [-state DIR]
 
 Serves the TPM to every local user on a Unix socket, through a filter that lets
 only RSA keys be made, loaded and used. What it refuses is logged with the
@@ -32,6 +33,8 @@ reason.
   -device SPEC  the chip: /dev/tpm0 (the default), /dev/tpmrm0,
                 unix:PATH or tcp:HOST:PORT of an emulator
   -listen PATH  the socket (default /run/tpmkey/tpms.sock)
+  -filter NAME  what everybody may send: a profile that "tpmkey filter list"
+                shows, or the path of a file with one (default rsa)
   -state DIR    what must outlive the service (default /var/lib/tpmkey)
 `
 
@@ -40,6 +43,7 @@ func main() {
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	spec := flags.String("device", "/dev/tpm0", "")
 	path := flags.String("listen", strings.TrimPrefix(device.DefaultBroker, "broker:"), "")
+	profile := flags.String("filter", filter.Default().Name(), "")
 	dir := flags.String("state", "/var/lib/tpmkey", "")
 	if err := flags.Parse(os.Args[1:]); errors.Is(err, flag.ErrHelp) {
 		return
@@ -49,14 +53,18 @@ func main() {
 		}
 		os.Exit(exitUsage)
 	}
-	if err := run(*spec, *path, state{*dir}); err != nil {
+	if err := run(*spec, *path, *profile, state{*dir}); err != nil {
 		fmt.Fprintf(os.Stderr, "tpmkeyd: error: %v\n", err)
 		os.Exit(exitFailed)
 	}
 }
 
 // run serves until it is told to stop, and then leaves neither a handle on the chip nor a socket.
-func run(spec, path string, kept state) error {
+func run(spec, path, profile string, kept state) error {
+	allowed, err := readFilter(profile)
+	if err != nil {
+		return fmt.Errorf("filter: %w", err)
+	}
 	config, err := device.OpenChip(spec)
 	if err != nil {
 		return err
@@ -75,7 +83,7 @@ func run(spec, path string, kept state) error {
 	}
 	stopped, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	s := newServer(manager, logger)
-	s.log.Printf("serving %s on %s", spec, path)
+	s := newServer(manager, allowed, logger)
+	s.log.Printf("serving %s on %s, filter %s", spec, path, allowed.Name())
 	return s.serve(stopped, listener)
 }

@@ -32,6 +32,7 @@ const rcIOError tpm2.TPMRC = 0x000B000A
 // A server gives each connection a space of its own.
 type server struct {
 	manager *rm.Manager
+	filter  *filter.Filter
 	log     *log.Logger
 	denials limiter
 
@@ -40,8 +41,8 @@ type server struct {
 	count       map[uint32]int      // of connections of each
 }
 
-func newServer(m *rm.Manager, l *log.Logger) *server {
-	return &server{manager: m, log: l, connections: map[net.Conn]uint32{}, count: map[uint32]int{}}
+func newServer(m *rm.Manager, f *filter.Filter, l *log.Logger) *server {
+	return &server{manager: m, filter: f, log: l, connections: map[net.Conn]uint32{}, count: map[uint32]int{}}
 }
 
 // serve accepts clients until the context ends, then sends all of them away and waits until nothing of theirs is on the chip.
@@ -89,7 +90,7 @@ func (s *server) client(conn *net.UnixConn) {
 		return
 	}
 	defer s.forget(conn)
-	space, err := s.manager.Open(rm.Options{UID: peer.Uid, Denied: func(d filter.Decision, code tpm2.TPMCC) {
+	space, err := s.manager.Open(rm.Options{UID: peer.Uid, Filter: s.filter, Denied: func(d filter.Decision, code tpm2.TPMCC) {
 		s.logDenial(peer, d, code)
 	}})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 
+	"tpmkey.example/filter"
 	"tpmkey.example/rm"
 	"tpmkey.example/rm/device"
 	"tpmkey.example/rm/tpmtest"
@@ -82,7 +83,7 @@ func startAt(t *testing.T, spec, path string) (*journal, func()) {
 	j := &journal{}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- newServer(rm.New(config), log.New(j, "", 0)).serve(ctx, listener) }()
+	go func() { ended <- newServer(rm.New(config), filter.Default(), log.New(j, "", 0)).serve(ctx, listener) }()
 	return j, sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -235,7 +236,7 @@ func TestLimiter(t *testing.T) {
 }
 
 func TestConnectionsOfOneUser(t *testing.T) {
-	s := newServer(nil, nil)
+	s := newServer(nil, nil, nil)
 	var conns []net.Conn
 	for i := range maxConnections + 1 {
 		conn := &net.UnixConn{}
