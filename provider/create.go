@@ -12,6 +12,7 @@ type Template struct {
 	Label string // "": the name
 	ID    []byte // CKA_ID; nil: SHA-1 of the modulus
 	DA    bool   // wrong PINs of this key count towards the lockout of the whole TPM
+	PIN   []byte // empty: none
 }
 
 // Limits of what a template can ask for: a file that is too large could not be read again.
@@ -27,7 +28,7 @@ func (t Template) check() error {
 	case len(t.ID) > maxID:
 		return fmt.Errorf("%w: an id of %d bytes, more than %d", ErrName, len(t.ID), maxID)
 	}
-	return nil
+	return CheckPIN(t.PIN)
 }
 
 // DefaultBits is the size of a key whose template names none: every TPM 2.0 has it.
@@ -42,7 +43,7 @@ func (p *Provider) Create(name string, t Template) (*Key, error) {
 	if err := t.check(); err != nil {
 		return nil, fmt.Errorf("create key %q: %w", name, err)
 	}
-	file := &keyFile{label: t.Label, id: t.ID, emptyAuth: true, parent: ownerParent}
+	file := &keyFile{label: t.Label, id: t.ID, emptyAuth: len(t.PIN) == 0, parent: ownerParent}
 	if file.label == "" {
 		file.label = name
 	}
@@ -63,19 +64,34 @@ func (p *Provider) Create(name string, t Template) (*Key, error) {
 
 // create fills in the key's two parts and the Name of its parent.
 func (c *connection) create(t Template, file *keyFile) error {
-	parent, err := c.standardParent(nil, file)
+	found, err := c.standardParent(nil, file)
 	if err != nil {
 		return err
 	}
-	if parent.transient {
-		defer c.flush(parent.handle.Handle)
+	return c.withParent(found, func(p *parent) error {
+		r, err := c.createBelow(p, t)
+		if err != nil {
+			return parentError("create the key", err)
+		}
+		file.public, file.private, file.parentName = r.OutPublic.Bytes(), r.OutPrivate.Buffer, p.handle.Name.Buffer
+		return nil
+	})
+}
+
+// createBelow is TPM2_Create, in a salted session where there is a PIN to hide.
+func (c *connection) createBelow(p *parent, t Template) (*tpm2.CreateResponse, error) {
+	create := tpm2.Create{ParentHandle: p.handle, InPublic: tpm2.New2B(keyTemplate(t))}
+	if len(t.PIN) == 0 {
+		return create.Execute(c.tpm)
 	}
-	r, err := tpm2.Create{ParentHandle: parent.handle, InPublic: tpm2.New2B(keyTemplate(t))}.Execute(c.tpm)
+	session, err := c.saltedSession(p, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	file.public, file.private, file.parentName = r.OutPublic.Bytes(), r.OutPrivate.Buffer, parent.handle.Name.Buffer
-	return nil
+	defer c.flush(session.Handle())
+	create.ParentHandle = tpm2.AuthHandle{Handle: p.handle.Handle, Name: p.handle.Name, Auth: session}
+	create.InSensitive = tpm2.TPM2BSensitiveCreate{Sensitive: &tpm2.TPMSSensitiveCreate{UserAuth: tpm2.TPM2BAuth{Buffer: t.PIN}}}
+	return create.Execute(c.tpm)
 }
 
 // keyTemplate is a key that signs and decrypts with any padding, is born in this TPM and never leaves it.

@@ -9,22 +9,25 @@ import (
 
 // What callers branch on with errors.Is. The TPM's own code, where there was one, is found by errors.As as a tpm2.TPMRC.
 var (
-	ErrNotFound = errors.New("no such key")
-	ErrExists   = errors.New("a key of that name exists")
-	ErrName     = errors.New("not a name for a key")
-	ErrInsecure = errors.New("others may read or change the key file")
-	ErrWrongTPM = errors.New("the key belongs to another TPM, or this one was cleared")
-	ErrPIN      = errors.New("the key has a PIN")
-	ErrDenied   = errors.New("the TPM's filter does not allow this")
-	ErrNoTPM    = errors.New("no TPM can be reached")
-	ErrLockout  = errors.New("the TPM is locked after too many wrong passwords")
-	ErrUsage    = errors.New("the key is not made for this")
+	ErrNotFound   = errors.New("no such key")
+	ErrExists     = errors.New("a key of that name exists")
+	ErrName       = errors.New("not a name for a key")
+	ErrInsecure   = errors.New("others may read or change the key file")
+	ErrWrongTPM   = errors.New("the key belongs to another TPM, or this one was cleared")
+	ErrPIN        = errors.New("the key has a PIN")
+	ErrWrongPIN   = errors.New("the PIN is wrong")
+	ErrPINFormat  = errors.New("not a PIN")
+	ErrParentAuth = errors.New("the key's parent, or the owner hierarchy, has a password")
+	ErrDenied     = errors.New("the TPM's filter does not allow this")
+	ErrNoTPM      = errors.New("no TPM can be reached")
+	ErrLockout    = errors.New("no more PINs are taken")
+	ErrUsage      = errors.New("the key is not made for this")
 )
 
 // What a layer below the chip or above it answered with: TSS2 layers in bits 16 to 23 (TSS 2.0 Overview, 3.2).
 const (
 	rcDenied tpm2.TPMRC = 0x000B0143 // TSS2_RESMGR_TPM_RC_LAYER, TPM_RC_COMMAND_CODE: the filter
-	rcBudget tpm2.TPMRC = 0x000B0921 // … TPM_RC_LOCKOUT: failed authorizations of unprivileged callers are used up
+	rcBrake  tpm2.TPMRC = 0x000B0921 // … TPM_RC_LOCKOUT: the manager lets nobody guess on
 )
 
 // explanations says what a TPM's code means for a key. Format-one codes match whatever handle, session or parameter they name.
@@ -34,10 +37,10 @@ var explanations = []struct {
 	advice   string
 }{
 	{rcDenied, ErrDenied, "ask the administrator for another filter"},
-	{rcBudget, ErrLockout, "wrong passwords of unprivileged users have used up their tries; wait until the TPM forgets them, or ask the administrator"},
+	{rcBrake, ErrLockout, "too many were wrong; wait some minutes, or ask the administrator, whose log says until when"},
 	{tpm2.TPMRCLockout, ErrLockout, "wait until it unlocks itself, or ask the administrator to run tpm2_dictionarylockout -c"},
-	{tpm2.TPMRCAuthFail, ErrPIN, "it needs one, and PINs are not supported yet"},
-	{tpm2.TPMRCBadAuth, ErrPIN, "it needs one, and PINs are not supported yet"},
+	{tpm2.TPMRCAuthFail, ErrWrongPIN, "this try counts towards the lockout of the whole TPM"},
+	{tpm2.TPMRCBadAuth, ErrWrongPIN, "nothing counts the tries in the TPM itself"},
 	{tpm2.TPMRCIntegrity, ErrWrongTPM, "its private part does not open here; the file may also be damaged"},
 	{tpm2.TPMRCFailure, nil, "the TPM is in failure mode; restart the machine"},
 	{tpm2.TPMRCInitialize, nil, "the TPM was not started; that is the firmware's or the emulator's job"},
@@ -49,7 +52,7 @@ var explanations = []struct {
 // explain adds what a TPM's error means, and what to do.
 func explain(err error) error {
 	var rc tpm2.TPMRC
-	if err == nil || !errors.As(err, &rc) {
+	if !errors.As(err, &rc) || errors.Is(err, ErrParentAuth) || errors.Is(err, ErrPIN) {
 		return err
 	}
 	for _, e := range explanations {
@@ -70,7 +73,7 @@ func isLost(err error) bool {
 	if !errors.As(err, &rc) {
 		return false
 	}
-	return rc >= tpm2.TPMRCReferenceH0 && rc <= tpm2.TPMRCReferenceH6 || errors.Is(rc, tpm2.TPMRCHandle)
+	return rc >= tpm2.TPMRCReferenceH0 && rc <= tpm2.TPMRCReferenceS6 || errors.Is(rc, tpm2.TPMRCHandle)
 }
 
 // isTransport tells whether an error came from the way to the TPM, not from the TPM.

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -55,9 +56,9 @@ func TestTPMErrors(t *testing.T) {
 		says     string
 	}{
 		{tpm2.TPMRCLockout, provider.ErrLockout, "tpm2_dictionarylockout -c"},
-		{0x000B0921, provider.ErrLockout, "have used up their tries"},
-		{tpm2.TPMRC(0x98E), provider.ErrPIN, "needs one"}, // TPM_RC_AUTH_FAIL, session 1
-		{tpm2.TPMRC(0x9A2), provider.ErrPIN, "needs one"}, // TPM_RC_BAD_AUTH, session 1
+		{0x000B0921, provider.ErrLockout, "wait some minutes"},
+		{tpm2.TPMRC(0x98E), provider.ErrPIN, "its file does not say"}, // TPM_RC_AUTH_FAIL, session 1
+		{tpm2.TPMRC(0x9A2), provider.ErrPIN, "its file does not say"}, // TPM_RC_BAD_AUTH, session 1
 		{0x000B0143, provider.ErrDenied, "another filter"},
 		{tpm2.TPMRCFailure, nil, "restart the machine"},
 		{tpm2.TPMRCInitialize, nil, "was not started"},
@@ -123,8 +124,7 @@ func (c saltChip) Send(command []byte) ([]byte, error) {
 	const handle = 0x80FFFFFF
 	switch {
 	case code(command) == tpm2.TPMCCLoad:
-		name := append([]byte{0, 34}, make([]byte, 34)...)
-		return answer(binary.BigEndian.AppendUint32(nil, handle), name), nil
+		return answer(binary.BigEndian.AppendUint32(nil, handle), nameOfLoaded(command)), nil
 	case code(command) == tpm2.TPMCCSign:
 		at := bytes.Index(command, []byte{0, 32}) + 2 // the digest's size is the first such number
 		signature, err := rsa.SignPSS(rand.Reader, c.key, crypto.SHA256, command[at:at+32], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto})
@@ -133,6 +133,14 @@ func (c saltChip) Send(command []byte) ([]byte, error) {
 		return failure(0), nil
 	}
 	return c.Sender.Send(command)
+}
+
+// nameOfLoaded is the Name of what a TPM2_Load with one empty password loads, as a TPM2B.
+func nameOfLoaded(command []byte) []byte {
+	const private = 10 + 4 + 4 + 9
+	public := command[private+2+int(binary.BigEndian.Uint16(command[private:])):]
+	sum := sha256.Sum256(public[2:])
+	return append([]byte{0, 34, 0x00, 0x0b}, sum[:]...)
 }
 
 // answer is a successful response to a command with one password.

@@ -201,7 +201,7 @@ var algOf = map[crypto.Hash]tpm2.TPMAlgID{
 
 // tpmSign is TPM2_Sign (Part 3, 20.2).
 func (k *Key) tpmSign(scheme, hash tpm2.TPMAlgID, digest []byte) (signature []byte, err error) {
-	err = k.provider.withKey(k, func(c *connection, key tpm2.NamedHandle) error {
+	err = k.provider.withKey(k, func(c *connection, key tpm2.AuthHandle) error {
 		r, err := tpm2.Sign{
 			KeyHandle:  key,
 			Digest:     tpm2.TPM2BDigest{Buffer: digest},
@@ -266,7 +266,7 @@ func (k *Key) tpmDecrypt(scheme tpm2.TPMTRSADecrypt, ciphertext []byte) (plainte
 	if !k.CanDecrypt() {
 		return nil, fmt.Errorf("%w: decryption", ErrUsage)
 	}
-	err = k.provider.withKey(k, func(c *connection, key tpm2.NamedHandle) error {
+	err = k.provider.withKey(k, func(c *connection, key tpm2.AuthHandle) error {
 		r, err := tpm2.RSADecrypt{KeyHandle: key, CipherText: tpm2.TPM2BPublicKeyRSA{Buffer: ciphertext}, InScheme: scheme}.Execute(c.tpm)
 		if err == nil {
 			plaintext = r.Message.Buffer

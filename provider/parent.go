@@ -29,36 +29,71 @@ func standardTemplate() tpm2.TPMTPublic {
 	return template
 }
 
-// load loads a key below its parent (TPM2_Load, Part 3, 12.2). A transient parent is flushed again: above the kernel's manager each
-// object that stays makes every command dearer.
-func (c *connection) load(k *Key) (tpm2.NamedHandle, error) {
-	p, err := c.parentOf(k.file)
-	if err != nil {
-		return tpm2.NamedHandle{}, err
-	}
-	handle, err := c.loadBelow(p, k)
-	if errors.Is(err, tpm2.TPMRCIntegrity) && !p.transient && k.file.parent == ownerParent && k.file.parentName == nil {
-		// Nothing says that the persistent key is the one that the file means.
-		if p, err = c.createPrimary(); err == nil {
-			handle, err = c.loadBelow(p, k)
+// load loads a key below its parent (TPM2_Load, Part 3, 12.2), and starts the session that its PIN is used in. A transient parent is flushed again: above the
+// kernel's manager each object that stays makes every command dearer.
+func (c *connection) load(k *Key, pin []byte) (*loadedKey, error) {
+	key := &loadedKey{auth: bytes.Clone(pin)}
+	err := c.below(k, func(p *parent) (err error) {
+		if key.handle, err = c.loadBelow(p, k); err != nil || pin == nil {
+			return err
 		}
+		if key.session, err = c.saltedSession(p, key.auth); err != nil {
+			c.flush(key.handle.Handle)
+		}
+		return err
+	})
+	if err != nil {
+		clear(key.auth)
+		return nil, err
 	}
-	return handle, err
+	return key, nil
 }
 
-func (c *connection) loadBelow(p *parent, k *Key) (tpm2.NamedHandle, error) {
+// below runs work with the parent of a key, and again with the standard one where nothing says that the persistent key is the one that the file means.
+func (c *connection) below(k *Key, work func(*parent) error) error {
+	p, err := c.parentOf(k.file)
+	if err != nil {
+		return err
+	}
+	err = c.withParent(p, work)
+	if errors.Is(err, tpm2.TPMRCIntegrity) && !p.transient && k.file.parent == ownerParent && k.file.parentName == nil {
+		if p, err = c.createPrimary(); err == nil {
+			err = c.withParent(p, work)
+		}
+	}
+	return err
+}
+
+func (c *connection) withParent(p *parent, work func(*parent) error) error {
 	if p.transient {
 		defer c.flush(p.handle.Handle)
 	}
+	return work(p)
+}
+
+func (c *connection) loadBelow(p *parent, k *Key) (tpm2.NamedHandle, error) {
 	r, err := tpm2.Load{
 		ParentHandle: p.handle,
 		InPrivate:    tpm2.TPM2BPrivate{Buffer: k.file.private},
 		InPublic:     tpm2.BytesAs2B[tpm2.TPMTPublic](k.file.public),
 	}.Execute(c.tpm)
 	if err != nil {
-		return tpm2.NamedHandle{}, err
+		return tpm2.NamedHandle{}, parentError("load the key below its parent", err)
+	}
+	name, err := tpm2.ObjectName(&k.area.TPMTPublic)
+	if err != nil || !bytes.Equal(name.Buffer, r.Name.Buffer) {
+		c.flush(r.ObjectHandle)
+		return tpm2.NamedHandle{}, fmt.Errorf("%w: it loads another key than the file's; something stands between the TPM and us", ErrWrongTPM)
 	}
 	return tpm2.NamedHandle{Handle: r.ObjectHandle, Name: r.Name}, nil
+}
+
+// parentError tells a parent's password, which we have not, from a key's.
+func parentError(what string, err error) error {
+	if isWrongPIN(err) {
+		return fmt.Errorf("%w: %s: %w", ErrParentAuth, what, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // parentOf finds the parent that a file names, and makes sure that it is the one the key was made under.
@@ -133,7 +168,16 @@ func (c *connection) readPersistent(handle uint32) (*parent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the parent key: %w", err)
 	}
-	return &parent{handle: tpm2.NamedHandle{Handle: tpm2.TPMHandle(handle), Name: r.Name}, public: *public}, nil
+	return newParent(tpm2.TPMHandle(handle), r.Name, *public)
+}
+
+// newParent makes sure that a Name is the one of a public area: secrets are encrypted to that area because its Name is the one that the key file pins.
+func newParent(handle tpm2.TPMHandle, name tpm2.TPM2BName, public tpm2.TPMTPublic) (*parent, error) {
+	want, err := tpm2.ObjectName(&public)
+	if err != nil || !bytes.Equal(want.Buffer, name.Buffer) {
+		return nil, fmt.Errorf("%w: the Name of the parent key is not that of its public area; something stands between the TPM and us", ErrWrongTPM)
+	}
+	return &parent{handle: tpm2.NamedHandle{Handle: handle, Name: name}, public: public}, nil
 }
 
 // isStandard tells whether a persistent key has all of the standard template but the coordinates, which only its seed decides.
@@ -147,7 +191,17 @@ func isStandard(public tpm2.TPMTPublic) bool {
 func (c *connection) createPrimary() (*parent, error) {
 	r, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(standardTemplate())}.Execute(c.tpm)
 	if err != nil {
+		return nil, parentError("create the parent key", err)
+	}
+	public, err := r.OutPublic.Contents()
+	if err != nil {
 		return nil, fmt.Errorf("create the parent key: %w", err)
 	}
-	return &parent{handle: tpm2.NamedHandle{Handle: r.ObjectHandle, Name: r.Name}, transient: true}, nil
+	p, err := newParent(r.ObjectHandle, r.Name, *public)
+	if err != nil {
+		c.flush(r.ObjectHandle)
+		return nil, err
+	}
+	p.transient = true
+	return p, nil
 }

@@ -16,17 +16,23 @@ type Provider struct {
 	dial  func() (transport.TPMCloser, error)
 	store store
 
-	mu   sync.Mutex
-	conn *connection // nil: not dialled, or given up
+	mu     sync.Mutex
+	conn   *connection // nil: not dialled, or given up
+	freed  sync.Cond   // signals that a loaded key has a user less
+	source PINSource
+	pins   map[[sha256.Size]byte][]byte // by Key.identity
 }
 
 // Open makes a provider of the keys in dirs, the first of which takes new ones. Nothing is read and nobody is dialled before something needs it.
 func Open(dirs []string, dial func() (transport.TPMCloser, error)) *Provider {
-	return &Provider{dial: dial, store: store{dirs: dirs, known: map[string]scanned{}}}
+	p := &Provider{dial: dial, store: store{dirs: dirs, known: map[string]scanned{}}, pins: map[[sha256.Size]byte][]byte{}}
+	p.freed.L = &p.mu
+	return p
 }
 
-// Close flushes what is loaded and closes the way to the TPM. It may be called twice; a later operation dials again.
+// Close forgets all PINs, flushes what is loaded and closes the way to the TPM. It may be called twice; a later operation dials again.
 func (p *Provider) Close() error {
+	p.ForgetPINs()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.conn == nil {
@@ -51,8 +57,22 @@ type connection struct {
 
 type loadedKey struct {
 	handle tpm2.NamedHandle
-	users  int // operations under way
-	used   int // by connection.clock
+	users  int  // operations under way
+	used   int  // by connection.clock
+	gone   bool // flushed when the last user is done
+
+	// Of a key with a PIN.
+	session tpm2.Session
+	auth    []byte     // the PIN, which the session knows too
+	turn    sync.Mutex // held while the session is used: each command changes it
+}
+
+// authorized is the key with what authorizes its use.
+func (k *loadedKey) authorized() tpm2.AuthHandle {
+	if k.session == nil {
+		return tpm2.AuthHandle{Handle: k.handle.Handle, Name: k.handle.Name, Auth: tpm2.PasswordAuth(nil)}
+	}
+	return tpm2.AuthHandle{Handle: k.handle.Handle, Name: k.handle.Name, Auth: k.session}
 }
 
 // connect gives the connection, dialling if need be. The caller holds mu.
@@ -74,6 +94,7 @@ func (p *Provider) giveUp(conn *connection) {
 	defer p.mu.Unlock()
 	if p.conn == conn {
 		p.conn = nil
+		conn.wipe()
 		conn.tpm.Close()
 	}
 }
@@ -94,37 +115,45 @@ func (p *Provider) withTPM(work func(*connection) error) error {
 	}
 }
 
-// withKey runs work with a loaded key, and loads it again once if it, or the connection, was lost.
-func (p *Provider) withKey(k *Key, work func(*connection, tpm2.NamedHandle) error) error {
-	for try := 0; ; try++ {
-		conn, key, err := p.acquire(k)
-		if err == nil {
-			err = work(conn, key.handle)
-			p.release(key)
+// withKey runs work with a loaded key and what authorizes it, and loads it again once if it, or the connection, was lost.
+func (p *Provider) withKey(k *Key, work func(*connection, tpm2.AuthHandle) error) error {
+	return explain(p.withPIN(k, func(pin []byte) error {
+		for try := 0; ; try++ {
+			conn, err := p.useKey(k, pin, work)
+			if conn == nil || try > 0 || !isLost(err) && !isTransport(err) {
+				return err
+			}
+			p.giveUp(conn)
 		}
-		if conn == nil || try > 0 || !isLost(err) && !isTransport(err) {
-			return explain(err)
-		}
-		p.giveUp(conn)
-	}
+	}))
 }
 
-// acquire gives a key's handle, loading it if need be. Operations run at the same time; loading does not.
-func (p *Provider) acquire(k *Key) (*connection, *loadedKey, error) {
+// useKey runs work with a key, and tells over which connection.
+func (p *Provider) useKey(k *Key, pin []byte, work func(*connection, tpm2.AuthHandle) error) (*connection, error) {
+	conn, key, err := p.acquire(k, pin)
+	if err != nil {
+		return conn, err
+	}
+	defer p.release(conn, key)
+	if key.session != nil {
+		key.turn.Lock()
+		defer key.turn.Unlock()
+	}
+	return conn, work(conn, key.authorized())
+}
+
+// acquire gives a key, loading it if need be. Operations run at the same time; loading does not.
+func (p *Provider) acquire(k *Key, pin []byte) (*connection, *loadedKey, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	conn, err := p.connect()
+	conn, key, err := p.makeRoomFor(k, pin != nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	key := conn.loaded[k.identity]
 	if key == nil {
-		handle, err := conn.load(k)
-		if err != nil {
+		if key, err = conn.load(k, pin); err != nil {
 			return conn, nil, err
 		}
-		key = &loadedKey{handle: handle}
-		conn.makeRoom()
 		conn.loaded[k.identity] = key
 	}
 	conn.clock++
@@ -133,28 +162,47 @@ func (p *Provider) acquire(k *Key) (*connection, *loadedKey, error) {
 	return conn, key, nil
 }
 
-func (p *Provider) release(key *loadedKey) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	key.users--
+// makeRoomFor gives a connection with room for a key, or with the key on it. The caller holds mu, which others have while this waits for room.
+func (p *Provider) makeRoomFor(k *Key, session bool) (*connection, *loadedKey, error) {
+	for {
+		conn, err := p.connect()
+		if err != nil {
+			return nil, nil, err
+		}
+		if key := conn.loaded[k.identity]; key != nil || conn.makeRoom(session) {
+			return conn, key, nil
+		}
+		p.freed.Wait()
+	}
 }
 
-// makeRoom flushes the key that was used longest ago when too many are loaded.
-func (c *connection) makeRoom() {
-	if len(c.loaded) < maxLoaded {
-		return
+func (p *Provider) release(conn *connection, key *loadedKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if key.users--; key.users == 0 && key.gone {
+		conn.drop(key)
 	}
+	p.freed.Broadcast()
+}
+
+// makeRoom takes the key off that was used longest ago when there are too many, or too many with a session. It reports false when all of these are in use.
+func (c *connection) makeRoom(session bool) bool {
+	if session && c.sessions() >= maxSessions {
+		return c.unloadOldest(func(key *loadedKey) bool { return key.session != nil })
+	}
+	return len(c.loaded) < maxLoaded || c.unloadOldest(func(*loadedKey) bool { return true })
+}
+
+func (c *connection) unloadOldest(which func(*loadedKey) bool) bool {
 	var oldest [sha256.Size]byte
 	found := false
 	for id, key := range c.loaded {
-		if key.users == 0 && (!found || key.used < c.loaded[oldest].used) {
+		if key.users == 0 && which(key) && (!found || key.used < c.loaded[oldest].used) {
 			oldest, found = id, true
 		}
 	}
-	if found {
-		c.flush(c.loaded[oldest].handle.Handle)
-		delete(c.loaded, oldest)
-	}
+	c.unload(oldest)
+	return found
 }
 
 // flush gives a handle back. A failure is met again by the next command, or means that the handle is gone.

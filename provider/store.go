@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -324,6 +325,75 @@ func (s *store) add(k *Key) error {
 		return err
 	}
 	return syncDir(filepath.Dir(k.path))
+}
+
+// mayReplace refuses early what would fail late: a file that is not the one that the key was read from, or a directory that cannot be written.
+func (s *store) mayReplace(k *Key) error {
+	text, err := readPrivate(k.path)
+	if err != nil {
+		return err
+	}
+	file, err := parseKeyFile(text)
+	if err != nil || !bytes.Equal(file.private, k.file.private) {
+		return fmt.Errorf("%s has changed meanwhile; try again", k.path)
+	}
+	if err := unix.Access(filepath.Dir(k.path), unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("the key directory %s cannot be written: %w", filepath.Dir(k.path), err)
+	}
+	return nil
+}
+
+// replace writes a key's file anew. Whoever dies or runs out of disk on the way leaves the old file as it was. Owner and mode stay: services read theirs as a
+// group.
+func (s *store) replace(old, k *Key) error {
+	unlock, err := lockDir(filepath.Dir(k.path))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := s.mayReplace(old); err != nil { // another process was faster
+		return err
+	}
+	text, err := k.file.format()
+	if err != nil {
+		return err
+	}
+	file, err := writeTemporary(k.path, text, keyMode)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file)
+	if err := copyOwner(old.path, file); err != nil {
+		return err
+	}
+	if err := os.Rename(file, k.path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(k.path))
+}
+
+// lockDir keeps two processes from replacing files of one directory at once.
+func lockDir(dir string) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return func() { f.Close() }, nil
+}
+
+func copyOwner(from, to string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(from, &st); err != nil {
+		return err
+	}
+	if err := os.Chown(to, int(st.Uid), int(st.Gid)); err != nil {
+		return err
+	}
+	return os.Chmod(to, os.FileMode(st.Mode&0o777))
 }
 
 // writeTemporary writes a hidden file beside path to the disk.
