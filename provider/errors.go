@@ -20,7 +20,7 @@ var (
 	ErrParentAuth = errors.New("the key's parent, or the owner hierarchy, has a password")
 	ErrDenied     = errors.New("the TPM's filter does not allow this")
 	ErrNoTPM      = errors.New("no TPM can be reached")
-	ErrLockout    = errors.New("no more PINs are taken")
+	ErrLockout    = errors.New("locked after too many wrong passwords")
 	ErrUsage      = errors.New("the key is not made for this")
 )
 
