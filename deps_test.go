@@ -40,13 +40,14 @@ var folders = map[string]folder{
 	"rm/wire":   {never: []string{sockets, "os"}},
 	"filter":    {imports: []string{"rm/wire"}, never: []string{sockets}},
 	"rm":        {imports: []string{"filter", "rm/wire"}, never: []string{sockets}},
-	"rm/device": {imports: []string{"rm", "filter", "rm/wire"}},
+	"rm/device": {imports: []string{"rm", "filter", "rm/wire", "internal/privilege"}},
 	// tests only, held by TestTestPackages
 	"rm/tpmtest": {imports: []string{"rm/wire"}},
 
-	"provider":        {never: []string{sockets}},
-	"signer":          {imports: []string{"provider", "rm/device"}, never: []string{commands}},
-	"internal/prompt": {never: []string{commands}},
+	"provider":           {imports: []string{"internal/privilege"}, never: []string{sockets}},
+	"signer":             {imports: []string{"provider", "rm/device"}, never: []string{commands}},
+	"internal/prompt":    {imports: []string{"internal/privilege"}, never: []string{commands}},
+	"internal/privilege": {},
 
 	"pkcs11-module":       {imports: pkcs11Parts, never: []string{commands}},
 	"pkcs11-module/token": {imports: []string{"provider"}},

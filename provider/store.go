@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"tpmkey.example/internal/privilege"
 )
 
 // SystemDir is where the keys of services are.
@@ -31,7 +33,7 @@ const (
 // listen to its environment.
 func UserDir() (string, error) {
 	home := ""
-	if !atSecure() {
+	if !privilege.Raised() {
 		if data := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(data) {
 			return filepath.Join(data, "tpmkey"), nil
 		}
@@ -53,21 +55,6 @@ func DefaultDirs() []string {
 		return []string{dir, SystemDir}
 	}
 	return []string{SystemDir}
-}
-
-// atSecure tells whether the kernel started this process with raised privileges (AT_SECURE, getauxval(3)).
-func atSecure() bool {
-	const tag = 23
-	auxv, err := unix.Auxv()
-	if err != nil {
-		return os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid()
-	}
-	for _, entry := range auxv {
-		if entry[0] == tag {
-			return entry[1] != 0
-		}
-	}
-	return false
 }
 
 // CheckName tells whether a name can be a key's: it becomes a file's name and a shell word.

@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"tpmkey.example/internal/privilege"
 )
 
 // order is where a TPM is looked for when nobody named one. An emulator is not among them: it is never chosen by itself.
@@ -32,24 +34,10 @@ func search() (*Device, error) {
 
 // environment reads a variable, except in a process whose privileges were raised: its environment is somebody else's word.
 func environment(name string) string {
-	if atSecure() {
+	if privilege.Raised() {
 		return ""
 	}
 	return os.Getenv(name)
-}
-
-func atSecure() bool {
-	const tag = 23 // AT_SECURE (getauxval(3))
-	auxv, err := unix.Auxv()
-	if err != nil {
-		return os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid()
-	}
-	for _, entry := range auxv {
-		if entry[0] == tag {
-			return entry[1] != 0
-		}
-	}
-	return false
 }
 
 // A NotFoundError says that no TPM could be opened: what was tried, and why each failed.
