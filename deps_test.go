@@ -61,7 +61,7 @@ var folders = map[string]folder{
 	"demo/tlsserver": {imports: []string{"signer"}},
 }
 
-var pkcs11Parts = []string{"pkcs11-module/token", "provider", "rm/device", "internal/prompt"}
+var pkcs11Parts = []string{"pkcs11-module/token", "provider", "rm/device", "internal/prompt", "internal/privilege"}
 
 // holders names, for an import that only some folders may have, these folders.
 var holders = map[string][]string{

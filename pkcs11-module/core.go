@@ -12,13 +12,17 @@ import "C"
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 	"unsafe"
 
 	"github.com/google/go-tpm/tpm2/transport"
 
+	"tpmkey.example/internal/privilege"
+	"tpmkey.example/internal/prompt"
 	"tpmkey.example/pkcs11-module/token"
 	"tpmkey.example/provider"
 	"tpmkey.example/rm/device"
@@ -28,13 +32,28 @@ import (
 var library = token.NewLibrary(openKeys, logLine)
 
 func openKeys() *provider.Provider {
-	return provider.Open(provider.DefaultDirs(), func() (transport.TPMCloser, error) { return device.Open("") })
+	keys := provider.Open(provider.DefaultDirs(), func() (transport.TPMCloser, error) { return device.Open("") })
+	keys.AskPIN(askPIN)
+	return keys
+}
+
+// askPIN asks the person before the screen, because few hosts do it for a token that needs no login. The question names the host.
+func askPIN(k *provider.Key, wrong error) ([]byte, error) {
+	q := prompt.Question{Key: k.Name(), Program: filepath.Base(os.Args[0])}
+	if wrong != nil {
+		q.Again = provider.ErrWrongPIN.Error()
+	}
+	pin, err := prompt.PIN(context.Background(), q)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", provider.ErrPIN, err)
+	}
+	return pin, err
 }
 
 // logLine appends to the file that TPMKEY_LOG names. It is opened for each line, because hosts close descriptors that they do not know.
 func logLine(line string) {
 	path := os.Getenv("TPMKEY_LOG")
-	if path == "" {
+	if path == "" || privilege.Raised() {
 		return
 	}
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)

@@ -42,6 +42,7 @@ type Option func(*options)
 type options struct {
 	device string
 	dirs   []string
+	pin    provider.PINSource
 }
 
 // WithDevice names the TPM (see rm/device for the forms) instead of searching for one.
@@ -50,6 +51,13 @@ func WithDevice(spec string) Option { return func(o *options) { o.device = spec 
 // WithDirs names the key directories instead of provider.DefaultDirs.
 func WithDirs(dirs ...string) Option { return func(o *options) { o.dirs = dirs } }
 
+// WithPIN names who is asked for the key's PIN, if it has one. wrong is nil at first, and the error after a PIN that was wrong. What ask gives is wiped.
+func WithPIN(ask func(name string, wrong error) (pin []byte, err error)) Option {
+	return func(o *options) {
+		o.pin = func(k *provider.Key, wrong error) ([]byte, error) { return ask(k.Name(), wrong) }
+	}
+}
+
 // Open opens the key of a name. The TPM is not touched before the first operation. The errors are provider's.
 func Open(name string, opts ...Option) (*Key, error) {
 	o := options{dirs: provider.DefaultDirs()}
@@ -57,6 +65,7 @@ func Open(name string, opts ...Option) (*Key, error) {
 		option(&o)
 	}
 	p := provider.Open(o.dirs, func() (transport.TPMCloser, error) { return device.Open(o.device) })
+	p.AskPIN(o.pin)
 	key, err := p.Key(name)
 	if err != nil {
 		return nil, err

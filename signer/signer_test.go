@@ -51,7 +51,8 @@ func TestSuite(t *testing.T) {
 		}
 		runSuite(t, key)
 	})
-	tpmtest.Emulators(t, func(t *testing.T, spec string) { runSuite(t, newKey(t, spec)) })
+	tpmtest.Emulators(t, func(t *testing.T, spec string) { runSuite(t, newKey(t, spec, "")) })
+	t.Run("with a PIN", func(t *testing.T) { runSuite(t, newKey(t, tpmtest.SWTPM(t), "1234")) })
 }
 
 func runSuite(t *testing.T, key private) {
@@ -61,15 +62,20 @@ func runSuite(t *testing.T, key private) {
 }
 
 // newKey makes a key in an emulator and opens it by its name.
-func newKey(t testing.TB, spec string) *signer.Key {
+func newKey(t testing.TB, spec, pin string) *signer.Key {
 	t.Helper()
 	dir := t.TempDir()
 	p := provider.Open([]string{dir}, func() (transport.TPMCloser, error) { return device.Open(spec) })
-	if _, err := p.Create("web", provider.Template{}); err != nil {
+	if _, err := p.Create("web", provider.Template{PIN: []byte(pin)}); err != nil {
 		t.Fatal(err)
 	}
 	p.Close() // swtpm serves one client at a time
-	key, err := signer.Open("web", signer.WithDevice(spec), signer.WithDirs(dir))
+	key, err := signer.Open("web", signer.WithDevice(spec), signer.WithDirs(dir), signer.WithPIN(func(name string, wrong error) ([]byte, error) {
+		if name != "web" || wrong != nil {
+			t.Errorf("asked for the PIN of %q after %v", name, wrong)
+		}
+		return []byte(pin), nil
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,10 +32,11 @@ var verbs []verb
 
 func init() { // help shows the table that it is in
 	verbs = []verb{
-		{"new", "[-bits N] [-label TEXT] [-id HEX] [-da] [-system] NAME", "make a key", newDetails, newFlags, runNew},
+		{"new", "[-bits N] [-label TEXT] [-id HEX] [-pin] [-da] [-system] NAME", "make a key", newDetails, newFlags, runNew},
 		{"list", "", "list the keys", listDetails, nil, runList},
 		{"show", "NAME", "show what is known of a key", "", nil, runShow},
 		{"pub", "[-pem] NAME", "print a public key", "The form is OpenSSH's, for authorized_keys, or PEM (SubjectPublicKeyInfo).\n", pubFlags, runPub},
+		{"pin", "[-remove] NAME", "change the PIN of a key, give it one, or take it away", pinDetails, pinFlags, runPIN},
 		{"delete", "[-yes] NAME", "delete a key for ever", "Nobody can bring it back. Without a terminal to ask on, -yes is needed.\n", deleteFlags, runDelete},
 		{"device", "", "show which TPM is used, and whether its filter is a boundary", "", nil, runDevice},
 		{"version", "", "print the version", "", nil, runVersion},

@@ -16,8 +16,12 @@ const newDetails = `
                 has them
   -label TEXT   what programs call the key (default: NAME)
   -id HEX       the key's CKA_ID (default: SHA-1 of the modulus)
-  -da           let wrong passwords for this key count towards the lockout of the
-                whole TPM
+  -pin          ask for a PIN, without which the key cannot be used
+  -pin-file FILE
+                take the PIN from the first line of a file that nobody else can
+                read, or of a descriptor: /dev/fd/N
+  -da           let wrong PINs of this key count towards the lockout of the whole
+                TPM
   -system       make it in /etc/tpmkey/keys, for services
 
 The public key goes to standard output. The private one never leaves the TPM: if
@@ -35,6 +39,8 @@ func newFlags(f *flag.FlagSet, t *tool) {
 	f.IntVar(&t.new.bits, "bits", provider.DefaultBits, "")
 	f.StringVar(&t.new.label, "label", "", "")
 	f.StringVar(&t.new.id, "id", "", "")
+	f.BoolVar(&t.pin.wanted, "pin", false, "")
+	f.StringVar(&t.pin.file, "pin-file", "", "")
 	f.BoolVar(&t.new.da, "da", false, "")
 	f.BoolVar(&t.new.system, "system", false, "")
 }
@@ -54,6 +60,12 @@ func runNew(t *tool, args []string) error {
 	dirs, err := t.new.dirs(t.dir)
 	if err != nil {
 		return err
+	}
+	if t.pin.wanted || t.pin.file != "" {
+		if template.PIN, err = t.newPIN(name, t.pin.file); err != nil {
+			return err
+		}
+		defer clear(template.PIN)
 	}
 	key, err := t.open(dirs...).Create(name, template)
 	if err != nil {
@@ -95,7 +107,15 @@ func (t *tool) introduce(key *provider.Key) error {
 	}
 	fmt.Fprintf(t.stderr, "Made RSA %d key %q, %s\n", key.Public().N.BitLen(), key.Name(), fingerprint)
 	fmt.Fprintf(t.stderr, "Its file is %s: of use with this TPM only.\n", key.Path())
-	fmt.Fprintf(t.stderr, "If the TPM is cleared or breaks, the key is lost: have another way in.\n\n")
+	fmt.Fprintf(t.stderr, "If the TPM is cleared or breaks, the key is lost: have another way in.\n")
+	if key.HasPIN() {
+		counts, err := t.whoCounts(key)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(t.stderr, counts)
+	}
+	fmt.Fprintln(t.stderr)
 	fmt.Fprintf(t.stderr, "To log in with it over ssh:\n")
 	fmt.Fprintf(t.stderr, "  ssh-copy-id -f -i '%s' USER@HOST\n", publicFile(key))
 	fmt.Fprintf(t.stderr, "  ssh -o PKCS11Provider=%s USER@HOST\n", modulePath())

@@ -73,7 +73,7 @@ func runShow(t *tool, args []string) error {
 		{"key", fmt.Sprintf("RSA %d", k.Public().N.BitLen())},
 		{"fingerprint", fingerprint},
 		{"use", use(k)},
-		{"pin", pin(k)},
+		{"pin", hasPIN(k)},
 		{"lockout", lockout(k)},
 		{"parent", parent(k)},
 		{"certificate", certificate(k)},
@@ -103,7 +103,7 @@ func use(k *provider.Key) string {
 	return strings.Join(uses, ", ")
 }
 
-func pin(k *provider.Key) string {
+func hasPIN(k *provider.Key) string {
 	if k.HasPIN() {
 		return "set"
 	}

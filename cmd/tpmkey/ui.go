@@ -24,9 +24,10 @@ type tool struct {
 	device, dir string // flags of all verbs; "": the defaults
 	new         newOptions
 	pem, yes    bool
+	pin         pinOptions
 
 	keys     *provider.Provider // once opened
-	stopping context.Context    // nil until a TPM was opened
+	stopping context.Context    // nil until a TPM was opened, or a person asked
 }
 
 // A usageError is a command line that means nothing.
@@ -67,12 +68,18 @@ func (t *tool) dial() (transport.TPMCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.interrupts()
+	return interruptible{d, t}, nil
+}
+
+// interrupts is done once a signal has come. From the first call on, signals do not kill, but for a second one.
+func (t *tool) interrupts() context.Context {
 	if t.stopping == nil {
 		stopping, again := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 		context.AfterFunc(stopping, again)
 		t.stopping = stopping
 	}
-	return interruptible{d, t}, nil
+	return t.stopping
 }
 
 var errInterrupted = errors.New("interrupted")

@@ -22,7 +22,9 @@ var returnValues = []struct {
 }{
 	{provider.ErrDenied, CKR_FUNCTION_NOT_SUPPORTED}, // by the device's filter
 	{provider.ErrLockout, CKR_PIN_LOCKED},
-	{provider.ErrPIN, CKR_PIN_INCORRECT},
+	{provider.ErrWrongPIN, CKR_PIN_INCORRECT},
+	{provider.ErrPINFormat, CKR_PIN_LEN_RANGE},
+	{provider.ErrPIN, CKR_USER_NOT_LOGGED_IN},
 	{provider.ErrWrongTPM, CKR_DEVICE_ERROR},
 	{provider.ErrUsage, CKR_KEY_FUNCTION_NOT_PERMITTED},
 	{provider.ErrNoTPM, CKR_DEVICE_REMOVED},

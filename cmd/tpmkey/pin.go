@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"tpmkey.example/internal/prompt"
+	"tpmkey.example/provider"
+	"tpmkey.example/rm/device"
+)
+
+const pinDetails = `
+The PIN is asked for. It has 32 bytes at most, as they are typed.
+
+  -remove            take the PIN away
+  -pin-file FILE     read the present PIN from the first line of a file that
+                     nobody else can read, or of a descriptor: /dev/fd/N
+  -new-pin-file FILE likewise the new one
+
+Copies of the key file that were made before keep working with the PIN that they
+had: nothing can take that back.
+`
+
+// pinOptions are the flags that have to do with PINs.
+type pinOptions struct {
+	wanted, remove bool
+	file, newFile  string
+}
+
+func pinFlags(f *flag.FlagSet, t *tool) {
+	f.BoolVar(&t.pin.remove, "remove", false, "")
+	f.StringVar(&t.pin.file, "pin-file", "", "")
+	f.StringVar(&t.pin.newFile, "new-pin-file", "", "")
+}
+
+// runPIN changes or removes the PIN of a key, or gives it one.
+func runPIN(t *tool, args []string) error {
+	name, err := oneName(args)
+	if err != nil {
+		return err
+	}
+	keys := t.open()
+	k, err := keys.Key(name)
+	switch {
+	case err != nil:
+		return err
+	case t.pin.remove && t.pin.newFile != "":
+		return usageError("-remove and -new-pin-file: there is no new PIN")
+	case t.pin.remove && !k.HasPIN():
+		return fmt.Errorf("key %q has no PIN", name)
+	}
+	if err := t.givePIN(k); err != nil {
+		return err
+	}
+	pin, err := t.nextPIN(k)
+	if err != nil {
+		return err
+	}
+	defer clear(pin)
+	if _, err := keys.ChangePIN(k, pin); err != nil {
+		return err
+	}
+	t.say("the PIN of key %q is %s; copies of its file that were made before keep the old one", name, changed(pin))
+	return nil
+}
+
+func changed(pin []byte) string {
+	if len(pin) == 0 {
+		return "gone"
+	}
+	return "changed"
+}
+
+// givePIN asks for the present PIN of a key, before a new one is thought up.
+func (t *tool) givePIN(k *provider.Key) error {
+	if !k.HasPIN() {
+		return nil
+	}
+	pin, err := t.askPIN(k, nil)
+	if err != nil {
+		return err
+	}
+	defer clear(pin)
+	return k.GivePIN(pin)
+}
+
+// nextPIN is what the key's PIN shall be.
+func (t *tool) nextPIN(k *provider.Key) ([]byte, error) {
+	if t.pin.remove {
+		return nil, nil
+	}
+	return t.newPIN(k.Name(), t.pin.newFile)
+}
+
+// askPIN is where the provider gets PINs from.
+func (t *tool) askPIN(k *provider.Key, wrong error) ([]byte, error) {
+	if t.pin.file != "" {
+		if wrong != nil {
+			return nil, wrong // the file says the same again
+		}
+		return readPIN(t.pin.file)
+	}
+	q := prompt.Question{Key: k.Name()}
+	if wrong != nil {
+		q.Again = provider.ErrWrongPIN.Error()
+	}
+	return t.ask(q)
+}
+
+// ask asks a person. An interrupt ends the asking, with the terminal as it was.
+func (t *tool) ask(q prompt.Question) ([]byte, error) {
+	return prompt.PIN(t.interrupts(), q)
+}
+
+// newPIN reads a PIN from a file, or asks for it twice.
+func (t *tool) newPIN(name, file string) ([]byte, error) {
+	if file != "" {
+		return checkedPIN(readPIN(file))
+	}
+	pin, err := checkedPIN(t.ask(prompt.Question{Key: name, Again: "a new one, please"}))
+	if err != nil {
+		return nil, err
+	}
+	again, err := t.ask(prompt.Question{Key: name, Again: "the same again, please"})
+	defer clear(again)
+	if err == nil && !bytes.Equal(pin, again) {
+		err = errors.New("the two PINs are not the same; nothing was changed")
+	}
+	if err != nil {
+		clear(pin)
+		return nil, err
+	}
+	return pin, nil
+}
+
+// checkedPIN wants a PIN that can be one, and that is one.
+func checkedPIN(pin []byte, err error) ([]byte, error) {
+	if err == nil && len(pin) == 0 {
+		err = errors.New("an empty PIN is none; for a key without one leave -pin out, or use: tpmkey pin -remove")
+	}
+	if err == nil {
+		err = provider.CheckPIN(pin)
+	}
+	if err != nil {
+		clear(pin)
+		return nil, err
+	}
+	return pin, nil
+}
+
+const maxPINFile = 4096 // bytes
+
+// readPIN reads the first line of a file. One that others can read has told them the PIN already.
+func readPIN(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read the PIN: %w", err)
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, fmt.Errorf("read the PIN: %s: %w", path, err)
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o077 != 0 {
+		return nil, fmt.Errorf("read the PIN: others can read or change %s; run: chmod 600 %s", path, path)
+	}
+	text := make([]byte, maxPINFile)
+	defer clear(text)
+	n, err := io.ReadFull(f, text)
+	if err == nil {
+		return nil, fmt.Errorf("read the PIN: %s has %d bytes or more; its first line is the PIN", path, maxPINFile)
+	} else if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read the PIN: %s: %w", path, err)
+	}
+	line, _, _ := bytes.Cut(text[:n], []byte("\n"))
+	return bytes.Clone(bytes.TrimSuffix(line, []byte("\r"))), nil
+}
+
+// whoCounts says who counts wrong PINs of a new key, on this machine, now.
+func (t *tool) whoCounts(k *provider.Key) (string, error) {
+	if !k.NoDA() {
+		return "Wrong PINs count towards the lockout of the whole TPM, disk encryption included.", nil
+	}
+	d, err := device.Open(t.device)
+	if err != nil {
+		return "", err
+	}
+	defer d.Close()
+	if boundary, _ := d.Boundary(); boundary {
+		return "tpmkeyd slows down whoever tries PINs, and then refuses him for minutes.", nil
+	}
+	return "Nobody counts wrong PINs here: whoever has the key file and may open the TPM can try them all.\n" +
+		"Choose a long one, run tpmkeyd as the only way to the TPM, or have the TPM count (-da).", nil
+}
