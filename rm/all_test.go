@@ -338,10 +338,11 @@ func TestUnknownCommands(t *testing.T) {
 		h, _ := wire.ParseHeader(command)
 		if h.Code != uint32(tpm2.TPMCCGetCapability) {
 			sent = bytes.Clone(command)
-			return wire.NewMessage(tpm2.TPMSTNoSessions, 0).Uint32(0x80ABCDEF).Bytes(), nil
+			return wire.NewMessage(h.Tag, 0).Uint32(0x80ABCDEF).Bytes(), nil
 		}
-		m := wire.NewMessage(tpm2.TPMSTNoSessions, 0).Uint8(0).Uint32(uint32(tpm2.TPMCapCommands)).Uint32(3)
+		m := wire.NewMessage(tpm2.TPMSTNoSessions, 0).Uint8(0).Uint32(uint32(tpm2.TPMCapCommands)).Uint32(4)
 		m.Uint32(0x00000199)                             // no handles
+		m.Uint32(0x000001A0 | 1<<25)                     // names a hierarchy
 		m.Uint32(0x20000001 | 1<<28)                     // makes an object
 		return m.Uint32(0x20000002 | 1<<25).Bytes(), nil // names one
 	})
@@ -366,6 +367,10 @@ func TestUnknownCommands(t *testing.T) {
 	}
 	if rc := ask(s, 0x199, make([]byte, 4087)...); rc != tpm2.TPMRCCommandSize || sent != nil {
 		t.Errorf("a command of 4097 bytes: 0x%x", uint32(rc))
+	}
+	readOnly := wire.NewMessage(tpm2.TPMSTSessions, 0x1A0).Uint32(uint32(tpm2.TPMRHPlatform)).Uint32(9).Uint32(wire.RSPassword).Raw(make([]byte, 6)).Bytes()
+	if r, err := s.Send(readOnly); err != nil || len(r) < wire.HeaderSize || !bytes.Equal(sent, readOnly) {
+		t.Errorf("a newer command with a password: %x, %v, sent %x", r, err, sent)
 	}
 	if rc := ask(s, 0x20000001); rc != 0 {
 		t.Errorf("a maker's command: 0x%x", uint32(rc))

@@ -77,7 +77,7 @@ func RCOf(err error) tpm2.TPMRC {
 }
 
 // Parse takes a command apart. Every byte belongs to a part, or the command is refused; parameters are read where the
-// command's row has their form.
+// command's row has their form. Of a command that has only a name here, nothing behind the header is read.
 func Parse(command []byte) (Command, error) {
 	h, _ := ParseHeader(command)
 	return ParseAs(command, ShapeOf(tpm2.TPMCC(h.Code)))
@@ -95,6 +95,8 @@ func ParseAs(command []byte, shape *Shape) (Command, error) {
 		return c, ErrTag
 	case c.Shape == nil:
 		return c, ErrUnknown
+	case c.Shape.NameOnly():
+		return c, nil
 	}
 	return c, c.parseBody()
 }

@@ -30,6 +30,7 @@ var parseRows = []struct {
 	{"ReadPublic", "8001 0000000e 00000173 81000001", nil},
 	{"Sign with half a ticket", "8002 0000003f 0000015d 80000000 00000009 40000009 0000 00 0000 0014 " + strings.Repeat("ab", 20) + " 0014 0004 8024 40000007 00", ErrParams},
 	{"Sign, RSASSA", "8002 00000041 0000015d 80000000 00000009 40000009 0000 00 0000 0014" + strings.Repeat("ab", 20) + "0014 0004 8024 40000007 0000", nil},
+	{"only the name is known, not whether a handle comes before the sessions", "8002 0000001c 000001a0 40000001 00000009 40000009 0000 00 0000 01", nil},
 	{"denied commands are only taken apart as far as known", "8002 0000001b 00000126 4000000c 00000009 40000009 0000 00 0000", nil},
 
 	{"empty", "", ErrSize},
