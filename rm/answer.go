@@ -26,11 +26,23 @@ var answers = map[tpm2.TPMCC]func(*Space, *wire.Command) ([]byte, error){
 	tpm2.TPMCCContextLoad:       (*Space).loadContext,
 }
 
-// What a TPM says of a bad hash, as the second parameter of TPM2_Hash and of TPM2_HashSequenceStart, and of a wrong password of the first handle.
+// What a TPM says of a bad hash, as the second parameter of TPM2_Hash and of TPM2_HashSequenceStart, of a wrong password of the first handle, and of a first
+// handle that is no sequence.
 const (
 	rcHashParameter2 = tpm2.TPMRCHash | 0x40 | 2<<8
 	rcBadAuth1       = tpm2.TPMRCBadAuth | 0x800 | 1<<8
+	rcMode1          = tpm2.TPMRCMode | 1<<8
 )
+
+// answerItself answers a command without the chip. Only passwords can authorize it: what a session's HMAC must be, the chip and the client know.
+func (s *Space) answerItself(c *wire.Command) ([]byte, error) {
+	for _, a := range c.Auths() {
+		if a.Session != wire.RSPassword {
+			return wire.ErrorResponse(tpm2.TPMRCAuthContext), nil
+		}
+	}
+	return answers[c.Code](s, c)
+}
 
 // A sequence is a hash that a client computes piece by piece.
 type sequence struct {
@@ -104,9 +116,9 @@ func (s *Space) startSequence(c *wire.Command) ([]byte, error) {
 
 // updateSequence is TPM2_SequenceUpdate (Part 3, 17.4).
 func (s *Space) updateSequence(c *wire.Command) ([]byte, error) {
-	q := s.sequences[c.Handle(0)]
-	if !q.admits(c) {
-		return wire.ErrorResponse(rcBadAuth1), nil
+	q, rc := s.sequenceFor(c)
+	if rc != 0 {
+		return wire.ErrorResponse(rc), nil
 	}
 	q.hash.Write(contents(c, "buffer"))
 	return respond(c, nil), nil
@@ -114,18 +126,32 @@ func (s *Space) updateSequence(c *wire.Command) ([]byte, error) {
 
 // completeSequence is TPM2_SequenceComplete (Part 3, 17.5), which ends the sequence.
 func (s *Space) completeSequence(c *wire.Command) ([]byte, error) {
-	q := s.sequences[c.Handle(0)]
-	if !q.admits(c) {
-		return wire.ErrorResponse(rcBadAuth1), nil
+	q, rc := s.sequenceFor(c)
+	if rc != 0 {
+		return wire.ErrorResponse(rc), nil
 	}
 	q.hash.Write(contents(c, "buffer"))
 	s.endSequence(c.Handle(0))
 	return respond(c, digestParameters(q.hash.Sum(nil))), nil
 }
 
-// admits tells whether a command's password is the sequence's. Trailing zeros are no part of one (Part 1, 19.6.4.3).
-func (q *sequence) admits(c *wire.Command) bool {
-	return subtle.ConstantTimeCompare(trimmed(c.Auths()[0].HMAC), trimmed(q.auth)) == 1
+// sequenceFor is the sequence that a command names, with its password.
+func (s *Space) sequenceFor(c *wire.Command) (*sequence, tpm2.TPMRC) {
+	q := s.sequences[c.Handle(0)]
+	switch {
+	case q == nil:
+		return nil, rcMode1
+	case len(c.Auths()) == 0:
+		return nil, tpm2.TPMRCAuthMissing
+	case !q.admits(c.Auths()[0].HMAC):
+		return nil, rcBadAuth1
+	}
+	return q, 0
+}
+
+// admits tells whether a password is the sequence's. Trailing zeros are no part of one (Part 1, 19.6.4.3).
+func (q *sequence) admits(password []byte) bool {
+	return subtle.ConstantTimeCompare(trimmed(password), trimmed(q.auth)) == 1
 }
 
 func trimmed(auth []byte) []byte {
