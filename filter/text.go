@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -132,7 +133,10 @@ func (r *reader) errorf(format string, args ...any) error {
 
 func parseProfile(text string, line int) (*profile, error) {
 	lines := strings.Split(text, "\n")
-	r := &reader{line: line + len(lines) - 1}
+	r := &reader{line: line}
+	if err := r.checkLines(lines); err != nil {
+		return nil, err
+	}
 	if lines[len(lines)-1] != "" {
 		return nil, r.errorf("the last line does not end")
 	}
@@ -148,6 +152,30 @@ func parseProfile(text string, line int) (*profile, error) {
 	}
 	r.profile.survey()
 	return r.profile, r.compare(text, line)
+}
+
+// maxLine is how many bytes a line can have: enough to say all that there is, and still an error message that can be read.
+const maxLine = 1000
+
+// checkLines leaves the reader at the last line.
+func (r *reader) checkLines(lines []string) error {
+	for i, l := range lines {
+		if i > 0 {
+			r.line++
+		}
+		if len(l) > maxLine {
+			return r.errorf("it has %d bytes; a line has at most %d", len(l), maxLine)
+		}
+		if !utf8.ValidString(l) {
+			return r.errorf("it is not UTF-8")
+		}
+		for _, c := range l {
+			if !unicode.IsPrint(c) {
+				return r.errorf("%+q cannot be printed", c)
+			}
+		}
+	}
+	return nil
 }
 
 // compare makes sure that the text is the one that is printed: there is one way to say a thing.
@@ -169,7 +197,7 @@ func (r *reader) readHead(line string) error {
 		return r.errorf(`a profile begins with "profile NAME: what it is for"`)
 	}
 	name, base, derived := strings.Cut(head, " from ")
-	if name == "" || strings.ContainsAny(name, " \t\"'/\\") {
+	if name == "" || strings.ContainsAny(name, " \"'/\\") {
 		return r.errorf("%q is no name for a profile; choose one without spaces, quotes and slashes", name)
 	}
 	r.profile = &profile{name: name, reason: reason, index: map[tpm2.TPMCC]*row{}}
@@ -184,10 +212,8 @@ func (r *reader) readHead(line string) error {
 	return nil
 }
 
-// isReason tells whether a text can be printed in a log, on one line.
-func isReason(text string) bool {
-	return text != "" && strings.TrimSpace(text) == text && !strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) })
-}
+// isReason tells whether a text is one that does not begin or end with blanks.
+func isReason(text string) bool { return text != "" && strings.TrimSpace(text) == text }
 
 func (r *reader) readLine(line string) error {
 	inner, indented := strings.CutPrefix(line, indent)
@@ -242,7 +268,7 @@ func (r *reader) addRow(commands string) error {
 	switch {
 	case isRange && r.row.last <= r.row.first:
 		return r.errorf("%q is no range: it goes backwards", commands)
-	case r.row.verdict == Answer && !answerable[r.row.first]:
+	case r.row.verdict == Answer && (isRange || !answerable[r.row.first]):
 		return r.errorf("%s cannot be answered without the chip", commands)
 	}
 	for _, other := range r.profile.rows {
@@ -384,11 +410,14 @@ func handleWord(w word) (word, bool) {
 	return w, true
 }
 
+// maxUID is the largest uid there is: (uid_t)-1 is none (chown(2), setresuid(2)).
+const maxUID = 0xFFFFFFFE
+
 func callerWord(text string) func(query) bool {
 	var uid int
 	switch {
 	case text == "root":
-	case !scans(text, "uid %d", &uid) || uid <= 0:
+	case !scans(text, "uid %d", &uid) || uid <= 0 || uid > maxUID:
 		return nil
 	}
 	return func(q query) bool { return q.holder.Caller() == uint32(uid) }

@@ -132,7 +132,7 @@ func numberWord(text string) func(query) bool {
 	switch {
 	case scans(text, "at most %d bytes", &n):
 		return func(q query) bool { return len(q.param) >= 2 && len(q.param)-2 <= n }
-	case scans(text, "%d to %d bytes", &n, &m):
+	case scans(text, "%d to %d bytes", &n, &m) && n <= m:
 		return func(q query) bool { return len(q.param)-2 >= n && len(q.param)-2 <= m }
 	case scans(text, "at most %d", &n):
 		return func(q query) bool { return len(q.param) == 2 && int(q.param[0])<<8|int(q.param[1]) <= n }
@@ -142,7 +142,7 @@ func numberWord(text string) func(query) bool {
 	return nil
 }
 
-// scans tells whether text has a form exactly, and reads the numbers in it.
+// scans tells whether text has a form exactly, and reads the numbers in it, which are not negative.
 func scans(text, form string, numbers ...*int) bool {
 	into, values := make([]any, len(numbers)), make([]any, len(numbers))
 	for i, n := range numbers {
@@ -152,7 +152,9 @@ func scans(text, form string, numbers ...*int) bool {
 		return false
 	}
 	for i, n := range numbers {
-		values[i] = *n
+		if values[i] = *n; *n < 0 {
+			return false
+		}
 	}
 	return fmt.Sprintf(form, values...) == text
 }
