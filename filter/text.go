@@ -323,8 +323,10 @@ func (r *reader) readClause(line string) error {
 	}
 	for _, text := range split(list) {
 		w, ok := l.word(text)
-		if !ok {
-			return r.errorf("%s cannot be %q; it can be %s", subject, text, join(l.vocabulary()))
+		if known := l.vocabulary(); !ok && len(known) == 0 {
+			return r.errorf("nothing can be said of %s", subject)
+		} else if !ok {
+			return r.errorf("%s cannot be %q; it can be %s", subject, text, join(known))
 		}
 		l.words = append(l.words, w)
 	}
@@ -376,7 +378,7 @@ func (l *clause) word(text string) (word, bool) {
 		holds := paramWords[l.subject][text]
 		w.holds = func(q query) bool { return holds(q.param) }
 	default:
-		w.holds = numberWord(text)
+		w.holds = numberWord(l.subject, text)
 	}
 	return w, w.holds != nil
 }
@@ -435,7 +437,7 @@ func (l *clause) vocabulary() (words []string) {
 	case publicSubjects[l.subject]:
 		words = keys(publicWords)
 	default:
-		words = append(keys(paramWords[l.subject]), "empty", "at most N", "at most N bytes", "N to M bytes")
+		words = append(keys(paramWords[l.subject]), numberForms(l.subject)...)
 	}
 	return words
 }

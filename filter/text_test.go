@@ -84,6 +84,10 @@ var badProfiles = []struct{ name, text, want string }{
 	{"no caller at all", head + "allow TPM2_Sign: x\n    caller is uid 4294967295\n", `line 3: caller cannot be "uid 4294967295"`},
 	{"a negative number", head + "allow TPM2_Create: x\n    outsideInfo is at most -1 bytes\n", "line 3: outsideInfo cannot be"},
 	{"sizes backwards", head + "allow TPM2_Create: x\n    outsideInfo is 9 to 8 bytes\n", "line 3: outsideInfo cannot be"},
+	{"bytes of a number", head + "allow TPM2_GetRandom: x\n    bytesRequested is at most 64 bytes\n", "line 3: bytesRequested cannot be \"at most 64 bytes\"; it can be at most N"},
+	{"a number of bytes", head + "allow TPM2_Create: x\n    outsideInfo is at most 64\n", "line 3: outsideInfo cannot be \"at most 64\"; it can be empty, at most N bytes or N to M bytes"},
+	{"bytes of a list", head + "allow TPM2_Create: x\n    creationPCR is at most 8 bytes\n", "line 3: creationPCR cannot be \"at most 8 bytes\"; it can be empty"},
+	{"what has no words", head + "allow TPM2_Import: x\n    symmetricAlg is null\n", "line 3: nothing can be said of symmetricAlg"},
 	{"a range of answers", head + "answer TPM2_Hash to TPM2_PCR_Read: x\n", "line 2: TPM2_Hash to TPM2_PCR_Read cannot be answered"},
 	{"a tab", head + "allow TPM2_Sign: x\n\thandle 1 is srk\n", `line 3: '\t' cannot be printed`},
 	{"lines of another system", "profile mine from rsa: x\r\n", `line 1: '\r' cannot be printed`},
@@ -105,6 +109,28 @@ func TestBadProfiles(t *testing.T) {
 		} else if !strings.HasPrefix(err.Error(), row.want) {
 			t.Errorf("%s: %v, want %s", row.name, err, row.want)
 		}
+	}
+}
+
+// What is counted as a TPM2B, a list or a number is one, in every command that the tests know.
+func TestCountedParameters(t *testing.T) {
+	seen := 0
+	for _, row := range checkRows {
+		c, err := wire.Parse(row.command)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range c.Shape.ParamNames() {
+			switch b := c.Param(name); {
+			case sizedParams[name] && (len(b) < 2 || len(b)-2 != int(b[0])<<8|int(b[1])), listParams[name] && len(b) < 4, numberParams[name] && len(b) != 2 && len(b) != 4:
+				t.Errorf("%s: %s is %x", c.Shape.Name, name, b)
+			case sizedParams[name] || listParams[name] || numberParams[name]:
+				seen++
+			}
+		}
+	}
+	if seen < 100 {
+		t.Errorf("only %d parameters were looked at", seen)
 	}
 }
 

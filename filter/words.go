@@ -126,20 +126,59 @@ func algAt(b []byte, offset int) tpm2.TPMAlgID {
 	return tpm2.TPMAlgID(b[offset])<<8 | tpm2.TPMAlgID(b[offset+1])
 }
 
-// numberWord reads a word with numbers in it: a form, and what it means. Of a TPM2B its contents are counted.
-func numberWord(text string) func(query) bool {
+// What can be counted of a parameter, by its name in Part 3: the bytes in a TPM2B, the entries of a list, a number. A word that counts something else would
+// hold always, or never.
+var (
+	sizedParams = set("outsideInfo", "newAuth", "inPrivate", "cipherText", "label", "digest", "nonceCaller", "encryptedSalt", "data", "buffer", "auth", "qualifyingData",
+		"creationHash", "inPoint", "encryptionKey", "encryptionKeyIn", "duplicate", "inDuplicate", "inSymSeed", "name", "objectName", "newParentName")
+	listParams   = set("creationPCR", "PCRselect", "pcrSelectionIn", "digests", "pHashList")
+	numberParams = set("bytesRequested", "propertyCount")
+)
+
+func set(names ...string) map[string]bool {
+	s := map[string]bool{}
+	for _, name := range names {
+		s[name] = true
+	}
+	return s
+}
+
+// numberWord reads a word that counts what the subject has: a form with numbers in it, and what it means.
+func numberWord(subject, text string) func(query) bool {
 	var n, m int
+	sized := sizedParams[subject]
 	switch {
-	case scans(text, "at most %d bytes", &n):
+	case sized && scans(text, "at most %d bytes", &n):
 		return func(q query) bool { return len(q.param) >= 2 && len(q.param)-2 <= n }
-	case scans(text, "%d to %d bytes", &n, &m) && n <= m:
+	case sized && scans(text, "%d to %d bytes", &n, &m) && n <= m:
 		return func(q query) bool { return len(q.param)-2 >= n && len(q.param)-2 <= m }
-	case scans(text, "at most %d", &n):
-		return func(q query) bool { return len(q.param) == 2 && int(q.param[0])<<8|int(q.param[1]) <= n }
-	case text == "empty":
+	case numberParams[subject] && scans(text, "at most %d", &n):
+		return func(q query) bool { return len(q.param) > 0 && numberOf(q.param) <= n }
+	case (sized || listParams[subject]) && text == "empty":
 		return func(q query) bool { return len(q.param) > 0 && len(bytes.TrimLeft(q.param, "\x00")) == 0 }
 	}
 	return nil
+}
+
+// numberForms are the words that a subject can be counted with, for an error.
+func numberForms(subject string) []string {
+	switch {
+	case sizedParams[subject]:
+		return []string{"empty", "at most N bytes", "N to M bytes"}
+	case listParams[subject]:
+		return []string{"empty"}
+	case numberParams[subject]:
+		return []string{"at most N"}
+	}
+	return nil
+}
+
+// numberOf reads a number of two or four bytes.
+func numberOf(param []byte) (n int) {
+	for _, b := range param {
+		n = n<<8 | int(b)
+	}
+	return n
 }
 
 // scans tells whether text has a form exactly, and reads the numbers in it, which are not negative.
