@@ -2,7 +2,6 @@ package filter
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/google/go-tpm/tpm2"
@@ -122,15 +121,16 @@ func (l *clause) text() string {
 	return join(texts)
 }
 
-// survey notes which handles the rows that let commands through name, and whether some row lets any handle stand in some place.
+// survey notes which handles the rows that let commands through name, and whether some row lets any handle stand in some place. What a row of one's own
+// stands before is not looked at.
 func (p *profile) survey() {
 	p.listed, p.whole = map[uint32]bool{}, map[tpm2.TPMHT]bool{}
+	rows := p.rows
 	if p.base != nil {
-		p.free = p.base.free
-		maps.Copy(p.listed, p.base.listed)
-		maps.Copy(p.whole, p.base.whole)
+		rows = p.flat().rows
 	}
-	for _, r := range p.rows {
+	p.free = false
+	for _, r := range rows {
 		p.free = p.free || r.verdict == Allow && r.looksAtHandles() < r.handles()
 		for _, l := range r.clauses {
 			for _, w := range l.words {
