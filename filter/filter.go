@@ -45,9 +45,9 @@ type Object struct {
 // ObjectOf is the knowledge that a public area gives.
 func ObjectOf(p *wire.Public) Object { return Object{Type: p.Type, Attributes: p.Attributes} }
 
-// IsParent tells whether keys can be created and loaded below o.
+// IsParent tells whether keys can be created and loaded below o. A keyed hash with these attributes is what keys are derived from (TPM2_CreateLoaded, Part 3, 12.9).
 func (o Object) IsParent() bool {
-	return o.Attributes&(wire.Restricted|wire.Decrypt|wire.Sign) == wire.Restricted|wire.Decrypt
+	return o.Type != tpm2.TPMAlgKeyedHash && o.Attributes&(wire.Restricted|wire.Decrypt|wire.Sign) == wire.Restricted|wire.Decrypt
 }
 
 // HasDA tells whether failed authorizations of o count towards the lockout of the whole chip.

@@ -57,8 +57,18 @@ func canBeDuplicated(p *wire.Public) bool {
 }
 
 func isNewSecret(p *wire.Public) bool {
-	const never = wire.Sign | wire.Decrypt | wire.Restricted | wire.STClear | wire.EncryptedDuplication
-	return p.Type == tpm2.TPMAlgKeyedHash && !p.HasAny(never) && isStrongHash(p.NameAlg) && cannotLeave(p)
+	const never = wire.STClear | wire.EncryptedDuplication
+	return isSecret(p) && !p.HasAny(never) && isStrongHash(p.NameAlg) && cannotLeave(p)
+}
+
+func isSecret(p *wire.Public) bool {
+	return p.Type == tpm2.TPMAlgKeyedHash && !p.HasAny(wire.Sign|wire.Decrypt|wire.Restricted) && p.Scheme == tpm2.TPMAlgNull
+}
+
+// isOwnersSecret takes secrets that whoever knows their password may see. Those whose lock is the state of the machine, a policy with PCRs in it, are the
+// machine's.
+func isOwnersSecret(p *wire.Public) bool {
+	return isSecret(p) && p.Has(wire.UserWithAuth) && len(p.AuthPolicy) == 0
 }
 
 func isUnrestricted(p *wire.Public, alg tpm2.TPMAlgID) bool {

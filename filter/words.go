@@ -63,7 +63,8 @@ var publicWords = map[string]func(*wire.Public) bool{
 	"a new sealed secret":                  isNewSecret,
 	"an unrestricted rsa key":              func(p *wire.Public) bool { return isUnrestricted(p, tpm2.TPMAlgRSA) },
 	"an unrestricted ecc key":              func(p *wire.Public) bool { return isUnrestricted(p, tpm2.TPMAlgECC) },
-	"a sealed secret":                      func(p *wire.Public) bool { return p.Type == tpm2.TPMAlgKeyedHash && !p.HasAny(wire.Sign|wire.Decrypt) },
+	"a sealed secret":                      isSecret,
+	"a sealed secret without a policy":     isOwnersSecret,
 	"an rsa key from outside": func(p *wire.Public) bool {
 		return isUnrestricted(p, tpm2.TPMAlgRSA) && p.Has(wire.NoDA) && !p.HasAny(wire.FixedTPM|wire.FixedParent)
 	},
@@ -90,6 +91,10 @@ var paramWords = map[string]map[string]func(param []byte) bool{
 		"sha3-256": alg(0, tpm2.TPMAlgSHA3256), "sha3-384": alg(0, tpm2.TPMAlgSHA3384), "sha3-512": alg(0, tpm2.TPMAlgSHA3512),
 	},
 	"parameters": {"rsa": alg(0, tpm2.TPMAlgRSA), "ecc": alg(0, tpm2.TPMAlgECC), "keyedhash": alg(0, tpm2.TPMAlgKeyedHash), "symcipher": alg(0, tpm2.TPMAlgSymCipher)},
+	"hierarchy": {
+		"owner": is32(uint32(tpm2.TPMRHOwner)), "endorsement": is32(uint32(tpm2.TPMRHEndorsement)), "platform": is32(uint32(tpm2.TPMRHPlatform)),
+		"null": is32(uint32(tpm2.TPMRHNull)),
+	},
 	"capability": {
 		"algs": capability(tpm2.TPMCapAlgs), "handles": capability(tpm2.TPMCapHandles), "commands": capability(tpm2.TPMCapCommands),
 		"pcrs": capability(tpm2.TPMCapPCRs), "tpm-properties": capability(tpm2.TPMCapTPMProperties), "pcr-properties": capability(tpm2.TPMCapPCRProperties),
@@ -111,10 +116,12 @@ func first(want byte) func([]byte) bool {
 	return func(b []byte) bool { return len(b) > 0 && b[0] == want }
 }
 
-func capability(want tpm2.TPMCap) func([]byte) bool {
+func capability(want tpm2.TPMCap) func([]byte) bool { return is32(uint32(want)) }
+
+func is32(want uint32) func([]byte) bool {
 	return func(b []byte) bool {
 		cursor := wire.NewCursor(b)
-		return tpm2.TPMCap(cursor.Uint32()) == want && cursor.Done()
+		return cursor.Uint32() == want && cursor.Done()
 	}
 }
 
