@@ -1,0 +1,64 @@
+//go:build bench
+
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"testing"
+
+	"tpmkey.example/rm/tpmtest"
+)
+
+// idlers is how many clients are there at once when their memory is measured. Root alone may have more connections than a user's 256.
+func idlers() int {
+	if os.Getuid() == 0 {
+		return 1000
+	}
+	return 250
+}
+
+// memory is what an idle client with a key costs: in the process of tpmkeyd, and of that in the manager.
+func (s *site) memory(t *testing.T) (found []figure) {
+	n := idlers()
+	s.sweep(t)
+	t.Run("memory of tpmkeyd", func(t *testing.T) {
+		found = append(found, figure{what: fmt.Sprintf("memory for each of %d idle clients with a key, in tpmkeyd", n), peer: -1, limit: 48, unit: "KiB",
+			measured: s.resident(t, n)})
+	})
+	s.sweep(t)
+	t.Run("memory of rm", func(t *testing.T) {
+		found = append(found, figure{what: "of that the manager's heap", peer: -1, limit: 48, unit: "KiB", measured: s.heapOf(t, n) / 1024})
+	})
+	return found
+}
+
+// resident is what tpmkeyd grows by for each client, in KiB.
+func (s *site) resident(t *testing.T, clients int) float64 {
+	t.Helper()
+	here := s.on(t, s.chip)
+	where, daemon := here.startDaemon()
+	idle := func(i int) { mustSend(t, tpmtest.Dial(t, where), s.loads[i%crowd]) }
+	idle(0)
+	before := rss(t, daemon.Process.Pid)
+	for i := range clients {
+		idle(i)
+	}
+	return (rss(t, daemon.Process.Pid) - before) / float64(clients)
+}
+
+// rss is VmRSS of a process in KiB (proc(5)).
+func rss(t *testing.T, pid int) float64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var resident float64
+	_, line, _ := bytes.Cut(status, []byte("VmRSS:"))
+	if _, err := fmt.Sscan(string(line), &resident); err != nil {
+		t.Fatal("VmRSS: ", err)
+	}
+	return resident
+}
