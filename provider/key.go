@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"strings"
@@ -93,20 +92,6 @@ func (k *Key) AuthorizedKey() ([]byte, error) {
 		return r
 	}, k.Label())
 	return fmt.Appendf(line, " %s\n", comment), nil
-}
-
-// Certificate is the first certificate of NAME.crt beside the key file (DER), nil where there is none.
-func (k *Key) Certificate() []byte {
-	text, err := readRegular(sibling(k.path, ".crt"), public)
-	if err != nil {
-		return nil
-	}
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type == "CERTIFICATE" {
-			return block.Bytes
-		}
-	}
-	return nil
 }
 
 // hasRaw tells whether the key allows the bare RSA operation, with which any padding can be done in software.

@@ -411,7 +411,7 @@ func (p *Provider) Delete(k *Key) error {
 	if err := os.Remove(k.path); err != nil {
 		return fmt.Errorf("delete key %q: %w", k.name, err)
 	}
-	for _, other := range []string{".pub", ".crt"} {
+	for _, other := range []string{".pub", certificateSuffix} {
 		if err := os.Remove(sibling(k.path, other)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("delete key %q: its private part is deleted, but: %w", k.name, err)
 		}

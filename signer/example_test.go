@@ -17,22 +17,31 @@ import (
 	"tpmkey.example/signer"
 )
 
-// A TLS server whose private key never leaves the TPM. The key was made with `tpmkey new web`; web.crt is its certificate.
+// A TLS server, with HTTP/2, whose private key never leaves the TPM. The key was made with `tpmkey new web`, its certificate with `tpmkey cert`; when that is
+// renewed, the server has the new one with the next connection.
 func Example_tlsServer() {
-	key, err := signer.Open("web")
+	certificate, err := signer.TLSCertificate("web")
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer key.Close()
-	chain, err := os.ReadFile("web.crt.der")
-	if err != nil {
-		log.Fatal(err)
-	}
-	server := &http.Server{
-		Addr:      "localhost:8443",
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{chain}, PrivateKey: key}}},
-	}
+	defer certificate.Close()
+	server := &http.Server{Addr: "localhost:8443", TLSConfig: &tls.Config{GetCertificate: certificate.GetCertificate}}
 	log.Fatal(server.ListenAndServeTLS("", ""))
+}
+
+// A client that proves who it is with a key in the TPM.
+func Example_tlsClient() {
+	certificate, err := signer.TLSCertificate("me")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer certificate.Close()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{GetClientCertificate: certificate.GetClientCertificate}}}
+	response, err := client.Get("https://service.example/")
+	if err != nil {
+		log.Fatal(err)
+	}
+	response.Body.Close()
 }
 
 // A self-signed certificate for a key in the TPM.

@@ -37,6 +37,8 @@ func init() { // help shows the table that it is in
 		{"show", "NAME", "show what is known of a key", "", nil, runShow},
 		{"pub", "[-pem] NAME", "print a public key", "The form is OpenSSH's, for authorized_keys, or PEM (SubjectPublicKeyInfo).\n", pubFlags, runPub},
 		{"pin", "[-remove] NAME", "change the PIN of a key, give it one, or take it away", pinDetails, pinFlags, runPIN},
+		{"cert", "[-self-signed] [-remove] NAME [FILE]", "show, attach, make or remove the certificate of a key", certDetails, certFlags, runCert},
+		{"csr", "[-subject NAME] [-san NAME] NAME", "print a request for a certificate", csrDetails, csrFlags, runCSR},
 		{"delete", "[-yes] NAME", "delete a key for ever", "Nobody can bring it back. Without a terminal to ask on, -yes is needed.\n", deleteFlags, runDelete},
 		{"device", "", "show which TPM is used, and whether its filter is a boundary", "", nil, runDevice},
 		{"version", "", "print the version", "", nil, runVersion},

@@ -25,6 +25,7 @@ type tool struct {
 	new         newOptions
 	pem, yes    bool
 	pin         pinOptions
+	cert        certOptions
 
 	keys     *provider.Provider // once opened
 	stopping context.Context    // nil until a TPM was opened, or a person asked

@@ -1,0 +1,131 @@
+package provider
+
+import (
+	"bytes"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// What is wrong with a certificate, for errors.Is.
+var (
+	ErrNoCertificate = errors.New("there is no certificate")
+	ErrOtherKey      = errors.New("the certificate is of another key")
+	ErrValidity      = errors.New("the certificate is not valid now")
+)
+
+const certificateSuffix = ".crt"
+
+// CertificatePath is where the key's certificate chain is, if it has one: NAME.crt beside the key file.
+func (k *Key) CertificatePath() string { return sibling(k.path, certificateSuffix) }
+
+// Certificate is the first certificate of the key's chain (DER), nil where there is none.
+func (k *Key) Certificate() []byte {
+	text, err := readRegular(k.CertificatePath(), public)
+	if err != nil {
+		return nil
+	}
+	if ders := derOf(text); len(ders) > 0 {
+		return ders[0]
+	}
+	return nil
+}
+
+// Chain is the key's certificate chain, the key's own certificate first. errors.Is tells ErrNoCertificate, and ErrOtherKey for one that is not of this key.
+func (k *Key) Chain() ([]*x509.Certificate, error) {
+	text, err := readRegular(k.CertificatePath(), public)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, k.wrap("find the certificate of", fmt.Errorf("%w: %s", ErrNoCertificate, k.CertificatePath()))
+	}
+	if err != nil {
+		return nil, k.wrap("read the certificate of", err)
+	}
+	chain, err := k.parseChain(text)
+	return chain, k.wrap("read the certificate of", err)
+}
+
+// derOf gives the certificates in a PEM text.
+func derOf(text []byte) (ders [][]byte) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			ders = append(ders, block.Bytes)
+		}
+	}
+	return ders
+}
+
+// parseChain wants at least one certificate, the first of which is the key's.
+func (k *Key) parseChain(text []byte) ([]*x509.Certificate, error) {
+	ders := derOf(text)
+	if len(ders) == 0 {
+		return nil, fmt.Errorf("%w in it; it must be PEM, with the key's own certificate first", ErrNoCertificate)
+	}
+	chain, err := x509.ParseCertificates(bytes.Join(ders, nil))
+	if err != nil {
+		return nil, err
+	}
+	if public, ok := chain[0].PublicKey.(*rsa.PublicKey); !ok || !public.Equal(k.Public()) {
+		return nil, fmt.Errorf("%w: %q", ErrOtherKey, chain[0].Subject)
+	}
+	for i, c := range chain[1:] {
+		if err := chain[i].CheckSignatureFrom(c); err != nil {
+			return nil, fmt.Errorf("certificate %d of the chain did not sign the one before it: %w", i+2, err)
+		}
+	}
+	return chain, nil
+}
+
+// AttachCertificate writes a chain in PEM, the key's own certificate first, beside the key file, in place of one that is there. A certificate of another key is
+// refused (ErrOtherKey), and so is, unless anyTime, one that has expired or is not valid yet (ErrValidity).
+func (p *Provider) AttachCertificate(k *Key, text []byte, anyTime bool) error {
+	chain, err := k.parseChain(text)
+	if err == nil && !anyTime {
+		err = checkValidity(chain[0], time.Now())
+	}
+	if err == nil {
+		err = writeCertificate(k, chain)
+	}
+	return k.wrap("attach a certificate to", err)
+}
+
+func checkValidity(c *x509.Certificate, now time.Time) error {
+	switch {
+	case now.After(c.NotAfter):
+		return fmt.Errorf("%w: it expired on %s", ErrValidity, c.NotAfter.Format(time.DateTime))
+	case now.Before(c.NotBefore):
+		return fmt.Errorf("%w: it is valid from %s on; is this machine's clock right?", ErrValidity, c.NotBefore.Format(time.DateTime))
+	}
+	return nil
+}
+
+func writeCertificate(k *Key, chain []*x509.Certificate) error {
+	var text bytes.Buffer
+	for _, c := range chain {
+		if err := pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}); err != nil {
+			return err
+		}
+	}
+	file, err := writeTemporary(k.path, text.Bytes(), 0o644)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file)
+	if err := os.Rename(file, k.CertificatePath()); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(k.path))
+}
+
+// DetachCertificate removes the key's certificate chain.
+func (p *Provider) DetachCertificate(k *Key) error {
+	err := os.Remove(k.CertificatePath())
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("%w: %s", ErrNoCertificate, k.CertificatePath())
+	}
+	return k.wrap("detach the certificate of", err)
+}
