@@ -1,6 +1,7 @@
 package rm
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -51,18 +52,16 @@ func isOwnKind(property uint32) bool {
 	return wire.IsTransient(property) || wire.IsAuthSession(property)
 }
 
-// handlesFrom lists the handles of property's type from property on. The kinds 0x02 and 0x03 mean loaded and saved sessions; which of its
-// sessions the chip has loaded is nothing that a client can tell, so all of them are.
+// handlesFrom lists the handles of property's type from property on.
 func (s *Space) handlesFrom(property uint32) []uint32 {
+	if wire.IsAuthSession(property) {
+		return s.sessionsFrom(property)
+	}
 	var handles []uint32
 	switch wire.HandleType(property) {
 	case tpm2.TPMHTTransient:
 		handles = slices.AppendSeq(handles, maps.Keys(s.objects))
 		handles = slices.AppendSeq(handles, maps.Keys(s.sequences))
-	case tpm2.TPMHTHMACSession:
-		for h := range s.sessions {
-			handles = append(handles, h)
-		}
 	default:
 		for _, h := range s.filter().Listed() {
 			if _, present := s.Object(h); present || !wire.IsPersistent(h) {
@@ -73,6 +72,23 @@ func (s *Space) handlesFrom(property uint32) []uint32 {
 	}
 	handles = slices.DeleteFunc(handles, func(h uint32) bool { return h < property || wire.HandleType(h) != wire.HandleType(property) })
 	slices.Sort(handles)
+	return handles
+}
+
+// sessionsFrom lists sessions from a number on, whatever their kind: asked for, the types 0x02 and 0x03 mean loaded and saved ones (Part 2, 7.2). Which of
+// its sessions the chip has loaded is nothing that a client can tell, so all of them are; saved are those whose contexts its principal holds.
+func (s *Space) sessionsFrom(property uint32) []uint32 {
+	var handles []uint32
+	if wire.HandleType(property) == tpm2.TPMHTHMACSession {
+		handles = slices.Collect(maps.Keys(s.sessions))
+	} else {
+		for _, parked := range s.manager.parkedOf(s.options.UID) {
+			handles = append(handles, parked.handle)
+		}
+	}
+	number := func(h uint32) uint32 { return h & handleNumbers }
+	handles = slices.DeleteFunc(handles, func(h uint32) bool { return number(h) < number(property) })
+	slices.SortFunc(handles, func(a, b uint32) int { return cmp.Compare(number(a), number(b)) })
 	return handles
 }
 

@@ -1,0 +1,38 @@
+package rm_test
+
+import (
+	"testing"
+
+	"github.com/google/go-tpm/tpm2"
+)
+
+// loadedSessions and savedSessions are what TPM2_GetCapability is asked for (Part 2, 7.2): they are no kinds of sessions.
+const (
+	loadedSessions uint32 = 0x02000000
+	savedSessions  uint32 = 0x03000000
+)
+
+// Sessions are listed as a chip lists them: loaded ones of both kinds, and those that were saved.
+func TestSessionsAsListed(t *testing.T) {
+	all(t, func(t *testing.T, b *bench) {
+		s := b.permissive(t, 1)
+		other := b.permissive(t, 2)
+		session(t, other)
+		save(t, other, policy(t, other).Handle())
+		first, second := policy(t, s).Handle(), session(t, s).Handle()
+		wantList(t, "loaded", list(t, s, loadedSessions), first, second)
+		wantList(t, "loaded, from the second on", list(t, s, loadedSessions|uint32(first)&0xFFFFFF+1), second)
+		wantList(t, "saved", list(t, s, savedSessions))
+		save(t, s, first)
+		wantList(t, "loaded after a save", list(t, s, loadedSessions), second)
+		wantList(t, "saved after a save", list(t, s, savedSessions), first)
+		wantList(t, "saved, as another connection sees it", list(t, b.permissive(t, 1), savedSessions), first)
+	})
+}
+
+func wantList(t *testing.T, what string, got []tpm2.TPMHandle, want ...tpm2.TPMHandle) {
+	t.Helper()
+	if !sameHandles(got, want) {
+		t.Errorf("%s: %x, want %x", what, got, want)
+	}
+}
