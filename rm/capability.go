@@ -15,11 +15,13 @@ import (
 // capability answers TPM2_GetCapability with the client's own truth (Part 3, 30.2): its handles, the commands that it may send. It
 // gives nil where the chip's answer is the truth, or near enough to be mended.
 func (s *Space) capability(c *wire.Command) ([]byte, error) {
-	request := wire.NewCursor(c.Bytes[wire.HeaderSize:])
+	request := wire.NewCursor(slices.Concat(c.Param("capability"), c.Param("property"), c.Param("propertyCount")))
 	kind, property, count := tpm2.TPMCap(request.Uint32()), request.Uint32(), int(request.Uint32())
 	switch {
 	case kind == tpm2.TPMCapHandles && !isOwnKind(property) && s.filter().Shows(wire.HandleType(property)):
 		return nil, nil
+	case len(c.Auths()) > 0:
+		return underSession(kind), nil
 	case kind == tpm2.TPMCapHandles:
 		return capabilityPage(kind, s.handlesFrom(property), count), nil
 	case kind == tpm2.TPMCapCommands:
@@ -29,6 +31,15 @@ func (s *Space) capability(c *wire.Command) ([]byte, error) {
 		return s.propertiesAsSeen(c)
 	}
 	return nil, nil
+}
+
+// underSession is for a question with a session, which audits what the chip itself says. That is not the client's truth where handles and commands are asked
+// for, so those take no session; nil leaves the rest to the chip.
+func underSession(kind tpm2.TPMCap) []byte {
+	if kind == tpm2.TPMCapHandles || kind == tpm2.TPMCapCommands {
+		return wire.ErrorResponse(tpm2.TPMRCAuthContext)
+	}
+	return nil
 }
 
 // capabilityPage is a response with the first count values of a list (TPML_HANDLE, TPML_CCA), and whether there are more.

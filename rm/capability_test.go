@@ -36,3 +36,25 @@ func wantList(t *testing.T, what string, got []tpm2.TPMHandle, want ...tpm2.TPMH
 		t.Errorf("%s: %x, want %x", what, got, want)
 	}
 }
+
+// With an audit session the chip itself answers, and vouches for it. It would tell of everybody's handles, so it is not asked for those.
+func TestCapabilityUnderAudit(t *testing.T) {
+	all(t, func(t *testing.T, b *bench) {
+		primary(t, b.permissive(t, 2))
+		s := b.permissive(t, 1)
+		audit := session(t, s, tpm2.Audit())
+		ask := func(kind tpm2.TPMCap, property uint32, auth tpm2.Session) (*tpm2.GetCapabilityResponse, error) {
+			return tpm2.GetCapability{Capability: kind, Property: property, PropertyCount: 8}.Execute(s, auth)
+		}
+		for property, kind := range map[uint32]tpm2.TPMCap{0x80000000: tpm2.TPMCapHandles, loadedSessions: tpm2.TPMCapHandles, savedSessions: tpm2.TPMCapHandles, 0x100: tpm2.TPMCapCommands} {
+			_, err := ask(kind, property, audit)
+			wantRC(t, "audited", err, tpm2.TPMRCAuthContext)
+		}
+		if _, err := ask(tpm2.TPMCapHandles, 0x40000000, audit); err != nil {
+			t.Errorf("permanent handles: %v", err)
+		}
+		if r, err := ask(tpm2.TPMCapTPMProperties, uint32(tpm2.TPMPTManufacturer), audit); err != nil || r.CapabilityData.Capability != tpm2.TPMCapTPMProperties {
+			t.Errorf("properties: %+v, %v", r, err)
+		}
+	})
+}
