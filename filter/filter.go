@@ -59,6 +59,8 @@ type Holder interface {
 	Object(handle uint32) (Object, bool)
 	// HoldsSession tells whether handle is an authorization session of the caller's own.
 	HoldsSession(handle uint32) bool
+	// SavedSession tells whether handle is one whose context the caller's principal has saved.
+	SavedSession(handle uint32) bool
 	// Caller is the principal.
 	Caller() uint32
 }

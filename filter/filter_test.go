@@ -17,6 +17,8 @@ func (h holding) HoldsSession(handle uint32) bool {
 	return handle == 0x02000001 || handle == 0x02000002
 }
 
+func (h holding) SavedSession(handle uint32) bool { return handle == 0x02000003 }
+
 func (h holding) Caller() uint32 { return 1000 }
 
 const (
@@ -227,6 +229,8 @@ var checkRows = []struct {
 
 	{yes, "flush a key", command(tpm2.TPMCCFlushContext, nil, nil, uint32s(keyHandle))},
 	{yes, "flush a session", command(tpm2.TPMCCFlushContext, nil, nil, uint32s(0x02000001))},
+	{yes, "flush a saved session", command(tpm2.TPMCCFlushContext, nil, nil, uint32s(0x02000003))},
+	{0x918, "use a saved session", command(tpm2.TPMCCGetRandom, nil, []auth{{0x02000003, 0x41}}, []byte{0, 8})},
 	{RCNoValue, "flush another's key", command(tpm2.TPMCCFlushContext, nil, nil, uint32s(foreign))},
 	{RCNoValue, "flush another's session", command(tpm2.TPMCCFlushContext, nil, nil, uint32s(0x02000009))},
 	{RCNoValue, "flush the storage root key", command(tpm2.TPMCCFlushContext, nil, nil, uint32s(wire.SRK))},

@@ -37,7 +37,7 @@ func isOwn(handle uint32, holder Holder) bool {
 func mayFlush(c *wire.Command, holder Holder) bool {
 	cursor := wire.NewCursor(c.Param("flushHandle"))
 	handle := cursor.Uint32()
-	return (wire.IsTransient(handle) || wire.IsAuthSession(handle)) && isOwn(handle, holder)
+	return (wire.IsTransient(handle) || wire.IsAuthSession(handle)) && (isOwn(handle, holder) || holder.SavedSession(handle))
 }
 
 // checkSessions is U4: passwords and the caller's own sessions, none twice, encryption only where the command has it and once each way, audit only where

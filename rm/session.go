@@ -93,6 +93,16 @@ func (m *Manager) parkedOf(principal uint32) (parked []*session) {
 	return parked
 }
 
+// parked is the session of the client's principal with this handle whose context is saved.
+func (s *Space) parked(handle uint32) *session {
+	for _, parked := range s.manager.parkedOf(s.options.UID) {
+		if parked.handle == handle {
+			return parked
+		}
+	}
+	return nil
+}
+
 // park leaves a session to whoever of its principal loads its saved context.
 func (s *Space) park(parked *session, serial uint64) {
 	for len(s.manager.parkedOf(s.principal)) >= maxParked {

@@ -253,7 +253,7 @@ func withHandle(response []byte, handle uint32) []byte {
 	return append(append(bytes.Clone(response[:handleOffset]), m[handleOffset:]...), response[responseHandle:]...)
 }
 
-// flush is TPM2_FlushContext of one's own object or session (Part 3, 28.4), which the filter has made sure of.
+// flush is TPM2_FlushContext of one's own object or session, saved or not (Part 3, 28.4), which the filter has made sure of.
 func (s *Space) flush(c *wire.Command) []byte {
 	cursor := wire.NewCursor(c.Param("flushHandle"))
 	handle := cursor.Uint32()
@@ -266,6 +266,8 @@ func (s *Space) flush(c *wire.Command) []byte {
 	} else if authSession := s.sessions[handle]; authSession != nil {
 		delete(s.sessions, handle)
 		s.manager.endSession(authSession)
+	} else if parked := s.parked(handle); parked != nil {
+		s.manager.endSession(parked)
 	}
 	return wire.ErrorResponse(tpm2.TPMRCSuccess)
 }
@@ -321,6 +323,9 @@ func (s *Space) Caller() uint32 { return s.options.UID }
 
 // HoldsSession is the filter's question whether a session is the client's own (filter.Holder).
 func (s *Space) HoldsSession(handle uint32) bool { return s.sessions[handle] != nil }
+
+// SavedSession is the filter's question whether a session is one that the client's principal has saved (filter.Holder).
+func (s *Space) SavedSession(handle uint32) bool { return s.parked(handle) != nil }
 
 // Close takes everything of this client off the chip. Calls that wait for their turn return ErrClosed at once.
 func (s *Space) Close() error {
