@@ -141,7 +141,7 @@ func (c *Command) parseParams(cursor Cursor) error {
 	for i, p := range c.Shape.params {
 		before := cursor.Rest()
 		if i == 0 && c.Decrypts() {
-			cursor.Sized() // ciphertext: only its size can be right or wrong
+			sizedAtMost(p.most)(&cursor) // ciphertext: only its size can be right or wrong
 		} else {
 			p.read(&cursor)
 		}

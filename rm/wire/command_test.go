@@ -51,6 +51,10 @@ var parseRows = []struct {
 	{"authorization cut in an entry", "8002 0000001a 0000017b 00000008 40000009 0000 00 0010 0000", ErrAuthArea},
 	{"four authorizations", "8002 00000036 0000017b 00000024" + strings.Repeat("40000009 0000 00 0000", 4) + "00100000", ErrAuthArea},
 	{"nonce of 65 bytes", "8002 0000005c 0000017b 0000004a 40000009 0041" + strings.Repeat("00", 65) + "00 0000 0010", ErrAuthArea},
+	{"label of 67 bytes", "8001 00000000 00000174 80000000 0001 61 0015 0043" + strings.Repeat("61", 67), ErrParams},
+	{"point whose coordinates are not in its size", "8002 00000000 00000154 80000000 00000009 40000009 0000 00 0000 0006 0001 aa 0002 bb", ErrParams},
+	{"sensitive area that ends early", "8001 00000000 00000167 0004 0001 0000 0000 40000007", ErrParams},
+	{"encrypted digest of 65 bytes", "8002 00000000 0000015d 80000000 00000009 02000000 0000 21 0000 0041" + strings.Repeat("ab", 65) + "0014 0004 8024 40000007 0000", ErrParams},
 
 	// CVE-2023-1017 and CVE-2023-1018: with a decrypt session, less than the two bytes of the first parameter's size.
 	{"encrypted parameter without a size", "8002 0000002c 00000157 80000000 00000009 02000000 0000 21 0000" + strings.Repeat("0", 34), ErrParams},

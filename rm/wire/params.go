@@ -2,80 +2,85 @@ package wire
 
 import "github.com/google/go-tpm/tpm2"
 
-// A param is one parameter of a command: its name in Part 3 and the reading of its form.
+// A param is one parameter of a command: its name in Part 3, the reading of its form, and how many bytes a TPM2B can have at most, which is all that can be
+// known of an encrypted one.
 type param struct {
 	name string
 	read func(*Cursor)
+	most int
 }
+
+// atMost is a parameter that is a TPM2B with nothing in it to be read.
+func atMost(name string, most int) param { return param{name, sizedAtMost(most), most} }
 
 // Limits of sized parameters, in bytes.
 const (
-	maxDigest    = 64   // SHA-512
-	maxSensitive = 256  // user auth and data of a key: far less than this
-	maxRSA       = 512  // RSA 4096
-	maxPrivate   = 2048 // a wrapped RSA 4096 key with its seed
-	maxBuffer    = 1024 // MAX_DIGEST_BUFFER
-	maxData      = 66   // TPM2B_DATA holds a TPMT_HA at most
-	maxName      = 68   // TPM2B_NAME holds a TPMU_NAME
-	maxTemplate  = 1024 // TPM2B_TEMPLATE: a TPMT_PUBLIC and what may take the place of its unique field
-	maxPoint     = 256  // TPM2B_ECC_POINT: two coordinates
+	maxDigest     = 64   // SHA-512
+	maxSensitive  = 256  // user auth and data of a key: far less than this
+	maxRSA        = 512  // RSA 4096
+	maxPrivate    = 2048 // a wrapped RSA 4096 key with its seed
+	maxBuffer     = 1024 // MAX_DIGEST_BUFFER
+	maxData       = 66   // TPM2B_DATA holds a TPMT_HA at most
+	maxName       = 68   // TPM2B_NAME holds a TPMU_NAME
+	maxTemplate   = 1024 // TPM2B_TEMPLATE: a TPMT_PUBLIC and what may take the place of its unique field
+	maxCoordinate = 128  // of a point: MAX_ECC_KEY_BYTES is 66 where there is P-521
 )
 
 // The parameters of the commands that a profile may let through after a look inside, each under its name in Part 3.
 var (
-	sensitiveCreate = param{"inSensitive", readSensitiveCreate}
-	public          = param{"inPublic", readSizedPublic}
-	dataBuffer      = param{"outsideInfo", sizedAtMost(maxData)}
-	pcrSelections   = param{"creationPCR", readPCRSelections}
-	authValue       = param{"newAuth", sizedAtMost(maxDigest)}
-	privateBlob     = param{"inPrivate", sizedAtMost(maxPrivate)}
-	rsaText         = param{"cipherText", sizedAtMost(maxRSA)}
-	decryptScheme   = param{"inScheme", readRSADecryptScheme}
-	label           = param{"label", sizedAtMost(128)}
-	digest          = param{"digest", sizedAtMost(maxDigest)}
-	signScheme      = param{"inScheme", readSigScheme}
-	hashcheckTicket = param{"validation", readTicket}
-	flushHandle     = param{"flushHandle", uint32s(1)}
-	nonce           = param{"nonceCaller", sizedAtMost(maxNonce)}
-	encryptedSalt   = param{"encryptedSalt", sizedAtMost(maxRSA)}
-	sessionType     = param{"sessionType", func(c *Cursor) { c.Uint8() }}
-	symmetric       = param{"symmetric", readSymDef}
-	authHash        = param{"authHash", func(c *Cursor) { c.Uint16() }}
-	capability      = param{"capability", uint32s(1)}
-	property        = param{"property", uint32s(1)}
-	propertyCount   = param{"propertyCount", uint32s(1)}
-	bytesRequested  = param{"bytesRequested", func(c *Cursor) { c.Uint16() }}
-	publicParms     = param{"parameters", readPublicParms}
-	hashData        = param{"data", sizedAtMost(maxBuffer)}
-	buffer          = param{"buffer", sizedAtMost(maxBuffer)}
-	hashAlg         = param{"hashAlg", func(c *Cursor) { c.Uint16() }}
-	hierarchy       = param{"hierarchy", uint32s(1)}
-	sequenceAuth    = param{"auth", sizedAtMost(maxDigest)}
-	savedContext    = param{"context", readContext}
+	sensitiveCreate = param{"inSensitive", readSensitiveCreate, 2 + maxDigest + 2 + maxSensitive}
+	public          = param{name: "inPublic", read: readSizedPublic}
+	dataBuffer      = atMost("outsideInfo", maxData)
+	pcrSelections   = param{name: "creationPCR", read: readPCRSelections}
+	authValue       = atMost("newAuth", maxDigest)
+	privateBlob     = atMost("inPrivate", maxPrivate)
+	rsaText         = atMost("cipherText", maxRSA)
+	decryptScheme   = param{name: "inScheme", read: readRSADecryptScheme}
+	label           = atMost("label", maxData)
+	digest          = atMost("digest", maxDigest)
+	signScheme      = param{name: "inScheme", read: readSigScheme}
+	hashcheckTicket = param{name: "validation", read: readTicket}
+	flushHandle     = param{name: "flushHandle", read: uint32s(1)}
+	nonce           = atMost("nonceCaller", maxNonce)
+	encryptedSalt   = atMost("encryptedSalt", maxRSA)
+	sessionType     = param{name: "sessionType", read: func(c *Cursor) { c.Uint8() }}
+	symmetric       = param{name: "symmetric", read: readSymDef}
+	authHash        = param{name: "authHash", read: func(c *Cursor) { c.Uint16() }}
+	capability      = param{name: "capability", read: uint32s(1)}
+	property        = param{name: "property", read: uint32s(1)}
+	propertyCount   = param{name: "propertyCount", read: uint32s(1)}
+	bytesRequested  = param{name: "bytesRequested", read: func(c *Cursor) { c.Uint16() }}
+	publicParms     = param{name: "parameters", read: readPublicParms}
+	hashData        = atMost("data", maxBuffer)
+	buffer          = atMost("buffer", maxBuffer)
+	hashAlg         = param{name: "hashAlg", read: func(c *Cursor) { c.Uint16() }}
+	hierarchy       = param{name: "hierarchy", read: uint32s(1)}
+	sequenceAuth    = atMost("auth", maxDigest)
+	savedContext    = param{name: "context", read: readContext}
 
-	persistentHandle = param{"persistentHandle", uint32s(1)}
-	template         = param{"inPublic", sizedAtMost(maxTemplate)}
-	qualifyingData   = param{"qualifyingData", sizedAtMost(maxData)}
-	creationHash     = param{"creationHash", sizedAtMost(maxDigest)}
-	creationTicket   = param{"creationTicket", readTicket}
-	pcrSelect        = param{"PCRselect", readPCRSelections}
-	pcrSelectionIn   = param{"pcrSelectionIn", readPCRSelections}
-	digestValues     = param{"digests", readDigestValues}
-	inPoint          = param{"inPoint", sizedAtMost(maxPoint)}
-	encryptionKey    = param{"encryptionKey", sizedAtMost(maxData)}
-	encryptionKeyIn  = param{"encryptionKeyIn", sizedAtMost(maxData)}
-	objectPublic     = param{"objectPublic", readSizedPublic}
-	duplicate        = param{"duplicate", sizedAtMost(maxPrivate)}
-	inDuplicate      = param{"inDuplicate", sizedAtMost(maxPrivate)}
-	inSymSeed        = param{"inSymSeed", sizedAtMost(maxRSA)}
-	symmetricAlg     = param{"symmetricAlg", readSymDefObject}
-	name             = param{"name", sizedAtMost(maxName)}
-	objectName       = param{"objectName", sizedAtMost(maxName)}
-	newParentName    = param{"newParentName", sizedAtMost(maxName)}
-	includeObject    = param{"includeObject", func(c *Cursor) { c.Uint8() }}
-	sensitive        = param{"inPrivate", sizedAtMost(maxPrivate)}
-	policyCode       = param{"code", uint32s(1)}
-	pHashList        = param{"pHashList", readDigests}
+	persistentHandle = param{name: "persistentHandle", read: uint32s(1)}
+	template         = atMost("inPublic", maxTemplate)
+	qualifyingData   = atMost("qualifyingData", maxData)
+	creationHash     = atMost("creationHash", maxDigest)
+	creationTicket   = param{name: "creationTicket", read: readTicket}
+	pcrSelect        = param{name: "PCRselect", read: readPCRSelections}
+	pcrSelectionIn   = param{name: "pcrSelectionIn", read: readPCRSelections}
+	digestValues     = param{name: "digests", read: readDigestValues}
+	inPoint          = param{"inPoint", readSizedPoint, 2 * (2 + maxCoordinate)}
+	encryptionKey    = atMost("encryptionKey", maxData)
+	encryptionKeyIn  = atMost("encryptionKeyIn", maxData)
+	objectPublic     = param{name: "objectPublic", read: readSizedPublic}
+	duplicate        = atMost("duplicate", maxPrivate)
+	inDuplicate      = atMost("inDuplicate", maxPrivate)
+	inSymSeed        = atMost("inSymSeed", maxRSA)
+	symmetricAlg     = param{name: "symmetricAlg", read: readSymDefObject}
+	name             = atMost("name", maxName)
+	objectName       = atMost("objectName", maxName)
+	newParentName    = atMost("newParentName", maxName)
+	includeObject    = param{name: "includeObject", read: func(c *Cursor) { c.Uint8() }}
+	sensitive        = param{"inPrivate", readSizedSensitive, maxPrivate}
+	policyCode       = param{name: "code", read: uint32s(1)}
+	pHashList        = param{name: "pHashList", read: readDigests}
 )
 
 func uint32s(n int) func(*Cursor) {
@@ -99,9 +104,30 @@ func readSensitiveCreate(c *Cursor) {
 	}
 }
 
+// readSizedSensitive reads TPM2B_SENSITIVE (Part 2, 12.3.2.5), which may be empty: the type, then three TPM2B, whatever the type.
+func readSizedSensitive(c *Cursor) {
+	b := c.Sized()
+	inner := NewCursor(b)
+	inner.Alg()
+	authValue, seed := inner.Sized(), inner.Sized()
+	inner.Sized()
+	if len(b) > 0 && (!inner.Done() || len(authValue) > maxDigest || len(seed) > maxDigest) {
+		c.Fail()
+	}
+}
+
 // readSizedPublic reads TPM2B_PUBLIC (Part 2, 12.2.5).
 func readSizedPublic(c *Cursor) {
 	if _, ok := ParsePublic(c.Sized()); !ok {
+		c.Fail()
+	}
+}
+
+// readSizedPoint reads TPM2B_ECC_POINT (Part 2, 11.2.5.3): two coordinates inside a size that is theirs exactly.
+func readSizedPoint(c *Cursor) {
+	inner := NewCursor(c.Sized())
+	x, y := inner.Sized(), inner.Sized()
+	if !inner.Done() || len(x) > maxCoordinate || len(y) > maxCoordinate {
 		c.Fail()
 	}
 }
