@@ -372,7 +372,7 @@ func (l *clause) word(text string) (word, bool) {
 		holds := publicWords[text]
 		w.holds = func(q query) bool {
 			p, ok := wire.ParseSizedPublic(q.param)
-			return ok && holds(&p)
+			return ok && holds(p)
 		}
 	case paramWords[l.subject][text] != nil:
 		holds := paramWords[l.subject][text]

@@ -54,19 +54,19 @@ func keyThat(alg tpm2.TPMAlgID, set, clear uint32) func(Object) bool {
 	return func(o Object) bool { return o.Type == alg && o.is(set, clear) }
 }
 
-// publicWords look into a public area.
-var publicWords = map[string]func(*wire.Public) bool{
-	"a standard storage parent":            isStorageTemplate,
-	"a new rsa key that cannot leave":      func(p *wire.Public) bool { return isNewRSA(p) && cannotLeave(p) && len(p.AuthPolicy) == 0 },
-	"a new rsa key that can be duplicated": func(p *wire.Public) bool { return isNewRSA(p) && canBeDuplicated(p) },
-	"a new ecc key that cannot leave":      func(p *wire.Public) bool { return isNewECC(p) && cannotLeave(p) && len(p.AuthPolicy) == 0 },
-	"a new sealed secret":                  isNewSecret,
-	"an unrestricted rsa key":              func(p *wire.Public) bool { return isUnrestricted(p, tpm2.TPMAlgRSA) },
-	"an unrestricted ecc key":              func(p *wire.Public) bool { return isUnrestricted(p, tpm2.TPMAlgECC) },
-	"a sealed secret":                      isSecret,
-	"a sealed secret without a policy":     isOwnersSecret,
-	"an rsa key from outside": func(p *wire.Public) bool {
-		return isUnrestricted(p, tpm2.TPMAlgRSA) && p.Has(wire.NoDA) && !p.HasAny(wire.FixedTPM|wire.FixedParent)
+// publicWords look into a public area. It comes by value: behind a pointer it would cost every check an allocation.
+var publicWords = map[string]func(wire.Public) bool{
+	"a standard storage parent":            func(p wire.Public) bool { return isStorageTemplate(&p) },
+	"a new rsa key that cannot leave":      func(p wire.Public) bool { return isNewRSA(&p) && cannotLeave(&p) && len(p.AuthPolicy) == 0 },
+	"a new rsa key that can be duplicated": func(p wire.Public) bool { return isNewRSA(&p) && canBeDuplicated(&p) },
+	"a new ecc key that cannot leave":      func(p wire.Public) bool { return isNewECC(&p) && cannotLeave(&p) && len(p.AuthPolicy) == 0 },
+	"a new sealed secret":                  func(p wire.Public) bool { return isNewSecret(&p) },
+	"an unrestricted rsa key":              func(p wire.Public) bool { return isUnrestricted(&p, tpm2.TPMAlgRSA) },
+	"an unrestricted ecc key":              func(p wire.Public) bool { return isUnrestricted(&p, tpm2.TPMAlgECC) },
+	"a sealed secret":                      func(p wire.Public) bool { return isSecret(&p) },
+	"a sealed secret without a policy":     func(p wire.Public) bool { return isOwnersSecret(&p) },
+	"an rsa key from outside": func(p wire.Public) bool {
+		return isUnrestricted(&p, tpm2.TPMAlgRSA) && p.Has(wire.NoDA) && !p.HasAny(wire.FixedTPM|wire.FixedParent)
 	},
 }
 
