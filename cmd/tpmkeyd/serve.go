@@ -138,8 +138,9 @@ func (s *server) forget(conn net.Conn) {
 // exchange answers one command after the other. A chip that fails is the client's next answer; a client that does not keep to the
 // framing is sent away.
 func (s *server) exchange(conn net.Conn, space *rm.Space) error {
+	commands := reader{conn: conn}
 	for {
-		command, err := readCommand(conn)
+		command, err := commands.command()
 		if err != nil {
 			return err
 		}
@@ -157,30 +158,4 @@ func (s *server) exchange(conn net.Conn, space *rm.Space) error {
 			return fmt.Errorf("a response was not taken: %w", err)
 		}
 	}
-}
-
-// readCommand reads one whole command. Its memory is asked for when its size is known, and that is bounded.
-func readCommand(conn net.Conn) ([]byte, error) {
-	header := make([]byte, wire.HeaderSize)
-	if err := conn.SetReadDeadline(time.Time{}); err != nil {
-		return nil, err
-	}
-	if _, err := io.ReadFull(conn, header[:1]); err != nil {
-		return nil, err
-	}
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		return nil, err
-	}
-	if _, err := io.ReadFull(conn, header[1:]); err != nil {
-		return nil, fmt.Errorf("half a command: %w", err)
-	}
-	h, _ := wire.ParseHeader(header)
-	if h.Size < wire.HeaderSize || h.Size > wire.MaxCommand {
-		return nil, fmt.Errorf("a command that says it has %d bytes", h.Size)
-	}
-	command := append(make([]byte, 0, h.Size), header...)[:h.Size]
-	if _, err := io.ReadFull(conn, command[wire.HeaderSize:]); err != nil {
-		return nil, fmt.Errorf("half a command: %w", err)
-	}
-	return command, nil
 }
