@@ -27,13 +27,21 @@ export DEBIAN_FRONTEND=noninteractive
 $update -q
 $install -q
 
-# The tests and the demo start an sshd of their own on loopback. The package would
-# also open port 22, which nobody asked for.
-case "$missing " in
-*" openssh-server "*)
-	if [ -d /run/systemd/system ]; then
-		systemctl disable --now ssh.service ssh.socket || true
-		echo "openssh-server was installed for its program; the service is off"
+# Their programs are wanted, not their services: an sshd on port 22, and a manager
+# that keeps the TPM to itself.
+off() {
+	package=$1
+	shift
+	case "$missing " in
+	*" $package "*) ;;
+	*) return 0 ;;
+	esac
+	if command -v systemctl >/dev/null && systemctl disable --now "$@"; then
+		echo "$package was installed for its program; its service is off"
+	else
+		echo "$package was installed for its program; see to it that its service does not run: $*" >&2
 	fi
-	;;
-esac
+}
+
+off openssh-server ssh.service ssh.socket
+off tpm2-abrmd tpm2-abrmd.service
