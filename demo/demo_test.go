@@ -67,6 +67,7 @@ func TestDemo(t *testing.T) {
 	for _, want := range []string{
 		"not a TPM", "ssh-rsa ", "Accepted publickey", "Verification: OK", "TLSv1.3",
 		"0x000B0143", "denied uid=", "Nothing is left behind",
+		"-state " + folder.FindString(string(output)),
 	} {
 		if !strings.Contains(string(output), want) {
 			t.Errorf("no %q in\n%s", want, output)

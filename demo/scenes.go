@@ -28,7 +28,8 @@ func (s *stage) showChip() error {
 }
 
 func (s *stage) showBroker() error {
-	d, err := s.start(nil, s.program("tpmkeyd"), "-device", s.device, "-listen", s.socket())
+	// The machine's own tpmkeyd keeps in its folder what it knows of another chip.
+	d, err := s.start(nil, s.program("tpmkeyd"), "-device", s.device, "-listen", s.socket(), "-state", s.file("state"))
 	if err != nil {
 		return err
 	}
