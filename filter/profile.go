@@ -52,6 +52,7 @@ type word struct {
 type query struct {
 	command *wire.Command
 	holder  Holder
+	guess   *guess // the holder, if it only supposes what the caller has
 	handle  uint32
 	object  Object
 	held    bool
@@ -98,6 +99,7 @@ func (l *clause) check(c *wire.Command, holder Holder) Decision {
 
 func (l *clause) query(c *wire.Command, holder Holder) query {
 	q := query{command: c, holder: holder}
+	q.guess, _ = holder.(*guess)
 	switch {
 	case l.handle > 0:
 		q.handle = c.Handle(l.handle - 1)

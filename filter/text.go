@@ -48,10 +48,17 @@ func (p *profile) String() string {
 		}
 	}
 	for _, r := range p.rows {
-		fmt.Fprintf(&b, "%s %s: %s\n", r.verdict, r.commands(), r.reason)
-		for _, l := range r.clauses {
-			fmt.Fprintf(&b, "%s%s is %s\n", indent, l.subject, l.text())
-		}
+		b.WriteString(r.String())
+	}
+	return b.String()
+}
+
+// String is the row and, on lines of their own, its conditions.
+func (r *row) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s: %s\n", r.verdict, r.commands(), r.reason)
+	for _, l := range r.clauses {
+		fmt.Fprintf(&b, "%s%s is %s\n", indent, l.subject, l.text())
 	}
 	return b.String()
 }
@@ -76,8 +83,10 @@ func commandName(code tpm2.TPMCC) string {
 	if shape := wire.ShapeOf(code); shape != nil {
 		return shape.Name
 	}
-	return fmt.Sprintf("0x%X", uint32(code))
+	return hexCode(code)
 }
+
+func hexCode(code tpm2.TPMCC) string { return fmt.Sprintf("0x%X", uint32(code)) }
 
 // join makes a list to be read: a, b or c.
 func join(texts []string) string {
@@ -309,6 +318,20 @@ func CommandNamed(name string) (tpm2.TPMCC, bool) {
 	return tpm2.TPMCC(code), err == nil && strings.EqualFold(fmt.Sprintf("0x%X", code), name)
 }
 
+// FindCommand finds a command as people write its name, in any case and with or without TPM2_ and underscores, or by its code in hex.
+func FindCommand(name string) (tpm2.TPMCC, bool) {
+	for _, shape := range wire.Shapes() {
+		if plainName(shape.Name) == plainName(name) {
+			return shape.Code, true
+		}
+	}
+	return CommandNamed(strings.ToLower(name))
+}
+
+func plainName(name string) string {
+	return strings.TrimPrefix(strings.ReplaceAll(strings.ToLower(name), "_", ""), "tpm2")
+}
+
 func (r *reader) readClause(line string) error {
 	subject, list, ok := strings.Cut(line, " is ")
 	if !ok {
@@ -387,7 +410,7 @@ var publicSubjects = map[string]bool{"inPublic": true, "objectPublic": true}
 
 func handleWord(w word) (word, bool) {
 	if own := handleWords[w.text]; own != nil {
-		w.holds = func(q query) bool { return wire.IsTransient(q.handle) && q.held && own(q.object) }
+		w.holds = func(q query) bool { return wire.IsTransient(q.handle) && q.held && (q.guess != nil || own(q.object)) }
 		return w, true
 	}
 	if kind, ok := handleKinds[w.text]; ok {
@@ -422,7 +445,7 @@ func callerWord(text string) func(query) bool {
 	case !scans(text, "uid %d", &uid) || uid <= 0 || uid > maxUID:
 		return nil
 	}
-	return func(q query) bool { return q.holder.Caller() == uint32(uid) }
+	return func(q query) bool { return q.guess.isAnybody() || q.holder.Caller() == uint32(uid) }
 }
 
 // vocabulary lists what a clause can say, for an error.
