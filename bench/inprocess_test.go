@@ -92,6 +92,7 @@ type keyHolder struct{ srk filter.Object }
 
 func (h keyHolder) Object(handle uint32) (filter.Object, bool) { return h.srk, handle == wire.SRK }
 func (keyHolder) HoldsSession(uint32) bool                     { return false }
+func (keyHolder) SavedSession(uint32) bool                     { return false }
 func (keyHolder) Caller() uint32                               { return user }
 
 // verdict times parse and check of a Load.

@@ -14,6 +14,7 @@ type nothing struct{ uid uint32 }
 
 func (nothing) Object(uint32) (Object, bool) { return Object{}, false }
 func (nothing) HoldsSession(uint32) bool     { return false }
+func (nothing) SavedSession(uint32) bool     { return false }
 func (n nothing) Caller() uint32             { return n.uid }
 
 // everything is a caller whose every handle is the same.
@@ -24,6 +25,7 @@ type everything struct {
 
 func (e everything) Object(uint32) (Object, bool) { return e.object, true }
 func (everything) HoldsSession(uint32) bool       { return true }
+func (everything) SavedSession(uint32) bool       { return true }
 func (e everything) Caller() uint32               { return e.uid }
 
 // holders are callers with one uid who hold different things.

@@ -22,6 +22,9 @@ func (*guess) Object(handle uint32) (Object, bool) {
 
 func (*guess) HoldsSession(uint32) bool { return true }
 
+// SavedSession adds nothing to what HoldsSession supposes.
+func (*guess) SavedSession(uint32) bool { return true }
+
 func (g *guess) Caller() uint32 {
 	if g.caller == nil {
 		return 0
