@@ -81,7 +81,7 @@ var profileRows = []struct {
 	{"tss", yes, "create an ECC key", create(public(newECC))},
 	{"tss", yes, "a session bound to the parent", startSession(primaryHandle, primaryHandle, nonce16, hmacAESCFB)},
 	{"tss", yes, "read a public key", external(public(newECC), nullHandle)},
-	{"tss", yes, "agree on a secret", command(tpm2.TPMCCECDHZGen, []uint32{eccKey}, password, digest20)},
+	{"tss", yes, "agree on a secret", command(tpm2.TPMCCECDHZGen, []uint32{eccKey}, password, sized(append(sized(make([]byte, 32)), sized(make([]byte, 32))...)))},
 	{"tss", RCDenied, "load a secret whose lock is the state of the machine", load(primaryHandle, sealed(withPolicy))},
 	{"tss", RCDenied, "load a secret that its password does not open", load(primaryHandle, sealed(func(p *tpm2.TPMTPublic) { p.ObjectAttributes.UserWithAuth = false }))},
 	{"tss", RCDenied, "create an HMAC key", create(sealed(hmacKey))},
@@ -94,7 +94,7 @@ var profileRows = []struct {
 	{"tss", RCDenied, "a session bound to a key", startSession(primaryHandle, keyHandle, nonce16, hmacAESCFB)},
 	{"tss", RCDenied, "a session bound to lockout", startSession(nullHandle, uint32(tpm2.TPMRHLockout), nonce16, hmacNull)},
 	{"tss", RCDenied, "a policy session", startSession(nullHandle, nullHandle, nonce16, policyNull)},
-	{"tss", RCDenied, "load a key pair from outside", command(tpm2.TPMCCLoadExternal, nil, nil, digest20, public(same), uint32s(nullHandle))},
+	{"tss", RCDenied, "load a key pair from outside", command(tpm2.TPMCCLoadExternal, nil, nil, sensitiveRSA, public(same), uint32s(nullHandle))},
 	{"tss", RCDenied, "a public key in the owner hierarchy", external(public(same), owner)},
 	{"tss", RCDenied, "a parent's public key", external(template(tpm2.RSASRKTemplate, same), nullHandle)},
 	{"tss", RCDenied, "keep a key in the chip", command(tpm2.TPMCCEvictControl, []uint32{owner, keyHandle}, password, uint32s(0x81000005))},
@@ -184,3 +184,6 @@ func TestWhoMoves(t *testing.T) {
 		}
 	}
 }
+
+// sensitiveRSA is a TPM2B_SENSITIVE with a prime of zeros.
+var sensitiveRSA = sized(append([]byte{0, 1, 0, 0, 0, 0}, sized(make([]byte, 128))...))
