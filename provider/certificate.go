@@ -40,13 +40,13 @@ func (k *Key) Certificate() []byte {
 func (k *Key) Chain() ([]*x509.Certificate, error) {
 	text, err := readRegular(k.CertificatePath(), public)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, k.wrap("find the certificate of", fmt.Errorf("%w: %s", ErrNoCertificate, k.CertificatePath()))
+		return nil, k.about("the certificate", fmt.Errorf("%w: %s", ErrNoCertificate, k.CertificatePath()))
 	}
 	if err != nil {
-		return nil, k.wrap("read the certificate of", err)
+		return nil, k.about("the certificate", err)
 	}
 	chain, err := k.parseChain(text)
-	return chain, k.wrap("read the certificate of", err)
+	return chain, k.about("the certificate", err)
 }
 
 // derOf gives the certificates in a PEM text.
@@ -90,7 +90,7 @@ func (p *Provider) AttachCertificate(k *Key, text []byte, anyTime bool) error {
 	if err == nil {
 		err = writeCertificate(k, chain)
 	}
-	return k.wrap("attach a certificate to", err)
+	return k.about("the certificate", err)
 }
 
 func checkValidity(c *x509.Certificate, now time.Time) error {
@@ -127,5 +127,5 @@ func (p *Provider) DetachCertificate(k *Key) error {
 	if errors.Is(err, os.ErrNotExist) {
 		err = fmt.Errorf("%w: %s", ErrNoCertificate, k.CertificatePath())
 	}
-	return k.wrap("detach the certificate of", err)
+	return k.about("the certificate", err)
 }

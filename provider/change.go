@@ -10,7 +10,7 @@ import (
 // returns takes k's place. Copies of the old file keep working with the old PIN: nothing in a TPM can take that back.
 func (p *Provider) ChangePIN(k *Key, pin []byte) (*Key, error) {
 	changed, err := p.changePIN(k, pin)
-	return changed, k.wrap("change the PIN of", err)
+	return changed, k.about("change the PIN", err)
 }
 
 func (p *Provider) changePIN(k *Key, pin []byte) (*Key, error) {

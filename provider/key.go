@@ -312,7 +312,15 @@ func (k *Key) tpmDecryptOAEP(hash, mgfHash crypto.Hash, label, ciphertext []byte
 	return k.tpmDecrypt(scheme, ciphertext)
 }
 
-// wrap names the key in an error.
+// about names the key in an error that has to do with something of it.
+func (k *Key) about(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s of key %q: %w", what, k.name, err)
+}
+
+// wrap names the key in an error of its use.
 func (k *Key) wrap(what string, err error) error {
 	if err == nil {
 		return nil

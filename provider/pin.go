@@ -40,7 +40,7 @@ func (p *Provider) AskPIN(source PINSource) {
 // GivePIN remembers the PIN of a key until ForgetPINs or Close. Whether it is right shows with the key's next use.
 func (k *Key) GivePIN(pin []byte) error {
 	if err := CheckPIN(pin); err != nil {
-		return k.wrap("give the PIN", err)
+		return k.about("the PIN", err)
 	}
 	k.provider.rememberPIN(k, pin)
 	return nil

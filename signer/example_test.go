@@ -13,35 +13,39 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
 
 	"tpmkey.example/signer"
 )
 
-// A TLS server, with HTTP/2, whose private key never leaves the TPM. The key was made with `tpmkey new web`, its certificate with `tpmkey cert`; when that is
-// renewed, the server has the new one with the next connection.
+// A TLS server whose private key never leaves the TPM, and a client that proves with the same key who it is. The key was made with `tpmkey new web`, its
+// certificate with `tpmkey cert`; when that is renewed, the server has the new one with the next connection.
 func Example_tlsServer() {
 	certificate, err := signer.TLSCertificate("web")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer certificate.Close()
-	server := &http.Server{Addr: "localhost:8443", TLSConfig: &tls.Config{GetCertificate: certificate.GetCertificate}}
-	log.Fatal(server.ListenAndServeTLS("", ""))
-}
+	trusted := x509.NewCertPool()
+	trusted.AddCert(certificate.TLS().Leaf)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: certificate.GetCertificate,
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: trusted, NextProtos: []string{"h2"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{}
+	go server.Serve(listener)
+	defer server.Close()
 
-// A client that proves who it is with a key in the TPM.
-func Example_tlsClient() {
-	certificate, err := signer.TLSCertificate("me")
+	client, err := tls.Dial("tcp", listener.Addr().String(), &tls.Config{RootCAs: trusted, ServerName: "localhost",
+		GetClientCertificate: certificate.GetClientCertificate, NextProtos: []string{"h2"}})
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer certificate.Close()
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{GetClientCertificate: certificate.GetClientCertificate}}}
-	response, err := client.Get("https://service.example/")
-	if err != nil {
-		log.Fatal(err)
-	}
-	response.Body.Close()
+	defer client.Close()
+	state := client.ConnectionState()
+	fmt.Println(tls.VersionName(state.Version), state.NegotiatedProtocol)
+	// Output: TLS 1.3 h2
 }
 
 // A self-signed certificate for a key in the TPM.
@@ -62,12 +66,17 @@ func Example_certificate() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%d bytes\n", len(der))
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(certificate.Subject, "signed with", certificate.SignatureAlgorithm)
+	// Output: CN=localhost signed with SHA256-RSA
 }
 
 // An SSH client that logs in with a key in the TPM.
 func Example_ssh() {
-	key, err := signer.Open("login")
+	key, err := signer.Open("web")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -76,17 +85,19 @@ func Example_ssh() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	hostKey, _, _, _, err := ssh.ParseAuthorizedKey([]byte(os.Getenv("HOST_KEY")))
+	known, err := knownhosts.New("known_hosts")
 	if err != nil {
 		log.Fatal(err)
 	}
-	client, err := ssh.Dial("tcp", "host.example:22", &ssh.ClientConfig{
+	client, err := ssh.Dial("tcp", os.Getenv("HOST_AND_PORT"), &ssh.ClientConfig{
 		User:            "me",
 		Auth:            []ssh.AuthMethod{ssh.PublicKeys(s)},
-		HostKeyCallback: ssh.FixedHostKey(hostKey),
+		HostKeyCallback: known,
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	client.Close()
+	defer client.Close()
+	fmt.Println("logged in as", client.User())
+	// Output: logged in as me
 }
