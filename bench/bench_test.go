@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,14 @@ func report(t *testing.T, peer string, figures []figure) {
 			t.Errorf("%s: %s, must be %s", f.what, f.print(f.measured), f.bound())
 		}
 	}
+	fmt.Printf("load average %s on %d processors\n", load(), runtime.NumCPU())
+}
+
+// load is how busy the machine is. Where others take the processors, times say little.
+func load() string {
+	average, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(average), " ")
+	return first
 }
 
 func (f figure) missed() bool {

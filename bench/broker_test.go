@@ -4,7 +4,6 @@ package bench
 
 import (
 	"fmt"
-	"os"
 	"testing"
 	"time"
 )
@@ -77,12 +76,6 @@ func compare(all []slice) []figure {
 		{what("all active on 3 slots"), of(func(s slice) float64 { return s.peer.all / s.raw.all }), 0.80, ofRaw,
 			of(func(s slice) float64 { return s.ours.all / s.raw.all })},
 	}
-}
-
-// load is how busy the machine is.
-func load() string {
-	average, _ := os.ReadFile("/proc/loadavg")
-	return string(average[:min(4, len(average))])
 }
 
 // side connects a client for each of the site's keys.

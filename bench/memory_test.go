@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"testing"
 
+	"tpmkey.example/rm"
 	"tpmkey.example/rm/tpmtest"
 )
 
@@ -61,4 +63,32 @@ func rss(t *testing.T, pid int) float64 {
 		t.Fatal("VmRSS: ", err)
 	}
 	return resident
+}
+
+// heapOf is what a number of idle clients take of a manager's heap, in bytes for each.
+func (s *site) heapOf(t *testing.T, clients int) float64 {
+	t.Helper()
+	manager := rm.New(rm.Config{Sharing: rm.Alone, Open: func() (rm.Chip, error) { return kept{tpmtest.Dial(t, s.chip)}, nil }})
+	defer manager.Close()
+	spaces := make([]*rm.Space, clients)
+	before := heap()
+	for i := range spaces {
+		space, err := manager.Open(rm.Options{UID: uint32(user + i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustSend(t, space, s.loads[i%crowd])
+		spaces[i] = space
+	}
+	after := heap()
+	runtime.KeepAlive(spaces)
+	return (after - before) / float64(clients)
+}
+
+// heap is what is in use after a collection.
+func heap() float64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return float64(stats.HeapAlloc)
 }
