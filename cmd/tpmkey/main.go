@@ -41,6 +41,7 @@ func init() { // help shows the table that it is in
 		{"csr", "[-subject NAME] [-san NAME] NAME", "print a request for a certificate", csrDetails, csrFlags, runCSR},
 		{"delete", "[-yes] NAME", "delete a key for ever", "Nobody can bring it back. Without a terminal to ask on, -yes is needed.\n", deleteFlags, runDelete},
 		{"device", "", "show which TPM is used, and whether its filter is a boundary", "", nil, runDevice},
+		{"filter", "list | show NAME | check FILE | explain COMMAND", "explain what the filter lets through to a TPM", filterDetails, filterFlags, runFilter},
 		{"version", "", "print the version", "", nil, runVersion},
 		{"help", "[COMMAND]", "explain a command", "", nil, runHelp},
 	}

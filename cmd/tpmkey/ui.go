@@ -23,6 +23,7 @@ type tool struct {
 
 	device, dir string // flags of all verbs; "": the defaults
 	new         newOptions
+	filter      filterOptions
 	pem, yes    bool
 	pin         pinOptions
 	cert        certOptions
