@@ -10,9 +10,9 @@ import (
 
 const fixedParentAttributes = wire.FixedTPM | wire.FixedParent | wire.SensitiveDataOrigin | wire.UserWithAuth
 
-// isStorageTemplate takes what TCG's storage templates have: RSA 2048 or ECC P-256 with AES-128-CFB, no policy, a unique field
+// IsStorageTemplate takes what TCG's storage templates have: RSA 2048 or ECC P-256 with AES-128-CFB, no policy, a unique field
 // that is empty or zeros of full length. Every other unique field would be one more primary.
-func isStorageTemplate(p *wire.Public) bool {
+func IsStorageTemplate(p *wire.Public) bool {
 	const attributes = fixedParentAttributes | wire.Restricted | wire.Decrypt
 	common := p.Attributes&^wire.NoDA == attributes && p.NameAlg == tpm2.TPMAlgSHA256 && len(p.AuthPolicy) == 0 &&
 		p.Scheme == tpm2.TPMAlgNull && p.Symmetric == wire.Symmetric{Alg: tpm2.TPMAlgAES, KeyBits: 128, Mode: tpm2.TPMAlgCFB}

@@ -56,7 +56,7 @@ func keyThat(alg tpm2.TPMAlgID, set, clear uint32) func(Object) bool {
 
 // publicWords look into a public area. It comes by value: behind a pointer it would cost every check an allocation.
 var publicWords = map[string]func(wire.Public) bool{
-	"a standard storage parent":            func(p wire.Public) bool { return isStorageTemplate(&p) },
+	"a standard storage parent":            func(p wire.Public) bool { return IsStorageTemplate(&p) },
 	"a new rsa key that cannot leave":      func(p wire.Public) bool { return isNewRSA(&p) && cannotLeave(&p) && len(p.AuthPolicy) == 0 },
 	"a new rsa key that can be duplicated": func(p wire.Public) bool { return isNewRSA(&p) && canBeDuplicated(&p) },
 	"a new ecc key that cannot leave":      func(p wire.Public) bool { return isNewECC(&p) && cannotLeave(&p) && len(p.AuthPolicy) == 0 },

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 
+	"tpmkey.example/filter"
 	"tpmkey.example/rm/wire"
 )
 
@@ -18,9 +19,13 @@ type primary struct {
 var emptySensitive = []byte{0, 4, 0, 0, 0, 0} // TPM2B_SENSITIVE_CREATE with neither auth value nor data
 
 // primaryKey is under what a TPM2_CreatePrimary is remembered: the whole command, when its only authorization is the empty password,
-// it brings no secret and binds nothing to PCRs or to the outside. Other commands have the key "", under which nothing is kept.
+// it asks for a standard storage key, brings no secret and binds nothing to PCRs or to the outside. Other commands have the key "", under which nothing is
+// kept.
 func primaryKey(c *wire.Command) string {
 	if c.Code != tpm2.TPMCCCreatePrimary || !hasEmptyPassword(c) {
+		return ""
+	}
+	if p, ok := wire.ParseSizedPublic(c.Param("inPublic")); !ok || !filter.IsStorageTemplate(&p) {
 		return ""
 	}
 	if !bytes.Equal(c.Param("inSensitive"), emptySensitive) || len(c.Param("outsideInfo")) != 2 || len(c.Param("creationPCR")) != 4 {
