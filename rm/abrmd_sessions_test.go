@@ -172,6 +172,7 @@ func hashSequence(t *testing.T, b *bench, uid uint32) {
 	if err := update(s, first, string(data[1024:2048])); err != nil {
 		t.Fatal(err)
 	}
+	b.fill(t)
 	completeSHA1(t, s, first, data[2048:], data)
 	var many []tpm2.AuthHandle
 	for range 10 {
