@@ -164,22 +164,27 @@ func willing() func(command []byte) ([]byte, error) {
 	}
 }
 
-// eachDecrypting are the commands of the default profile whose first parameter may be encrypted, with some bytes in place of all parameters.
+// decryptHandles are handles for each command of the default profile whose first parameter may be encrypted.
+var decryptHandles = map[tpm2.TPMCC][]uint32{
+	tpm2.TPMCCCreatePrimary: ownerOnly, tpm2.TPMCCCreate: parentOnly, tpm2.TPMCCLoad: parentOnly, tpm2.TPMCCObjectChangeAuth: {shieldKey, shieldParent},
+	tpm2.TPMCCSign: keyOnly, tpm2.TPMCCRSADecrypt: keyOnly, tpm2.TPMCCRSAEncrypt: keyOnly, tpm2.TPMCCStartAuthSession: {0x40000007, 0x40000007},
+	tpm2.TPMCCHash: nil, tpm2.TPMCCHashSequenceStart: nil, tpm2.TPMCCSequenceUpdate: keyOnly, tpm2.TPMCCSequenceComplete: keyOnly,
+}
+
+// eachDecrypting are these commands, with some bytes in place of all parameters.
 func eachDecrypting(params []byte) (commands [][]byte) {
-	handles := map[tpm2.TPMCC][]uint32{
-		tpm2.TPMCCCreatePrimary: ownerOnly, tpm2.TPMCCCreate: parentOnly, tpm2.TPMCCLoad: parentOnly, tpm2.TPMCCObjectChangeAuth: {shieldKey, shieldParent},
-		tpm2.TPMCCSign: keyOnly, tpm2.TPMCCRSADecrypt: keyOnly, tpm2.TPMCCRSAEncrypt: keyOnly, tpm2.TPMCCStartAuthSession: {0x40000007, 0x40000007},
-		tpm2.TPMCCHash: nil, tpm2.TPMCCHashSequenceStart: nil, tpm2.TPMCCSequenceUpdate: keyOnly, tpm2.TPMCCSequenceComplete: keyOnly,
-	}
-	for _, s := range wire.Shapes() {
-		if h, ok := handles[s.Code]; s.MayDecrypt() && filter.Default().Allows(s.Code) {
-			if len(h) != s.Handles || !ok {
-				panic("no handles for " + s.Name)
-			}
-			commands = append(commands, put(s.Code, h, decrypting, params))
-		}
+	for code, handles := range decryptHandles {
+		commands = append(commands, put(code, handles, decrypting, params))
 	}
 	return commands
+}
+
+func TestShieldCoversEachCommand(t *testing.T) {
+	for _, s := range wire.Shapes() {
+		if _, covered := decryptHandles[s.Code]; covered != (s.MayDecrypt() && filter.Default().Allows(s.Code)) {
+			t.Errorf("%s with a session that decrypts is among the rows: %v", s.Name, covered)
+		}
+	}
 }
 
 func signWith(scheme ...byte) []byte {
