@@ -2,6 +2,7 @@
 # make demo     the main job on a simulated TPM; DEVICE=/dev/tpmrm0 for a real one
 # make test     everything that fits into five minutes
 # make check    what takes longer: all consumers, fuzzing, stress
+# make hostile  a million random commands against manager and filter; COMMANDS=, SEED=
 # make bench    TPM commands and times, beside what they must reach
 # make install  PREFIX=/usr DESTDIR=; every folder below can be set
 # make module-path NEW=example.org/tpmkey
@@ -21,6 +22,8 @@ export GO
 BUILD ?= build
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 30s
+COMMANDS ?= 1000000
+SEED ?= $(shell date +%s)
 DEVICE ?=
 
 PREFIX ?= /usr
@@ -45,7 +48,7 @@ packages_test := $(packages_demo) swtpm tpm2-tools tpm2-openssl opensc gnutls-bi
 packages_check := $(packages_test) libtpm2-pkcs11-1 libtpm2-pkcs11-tools
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
-.PHONY: build test check bench demo install clean fmt vet lint fuzz module-path \
+.PHONY: build test check hostile bench demo install clean fmt vet lint fuzz module-path \
 	packages-build packages-demo packages-test packages-check packages-bench programs demo-programs
 
 packages-build packages-demo packages-test packages-check packages-bench:
@@ -80,6 +83,10 @@ check: packages-check build demo-programs
 
 fuzz: packages-build
 	scripts/fuzz.sh $(FUZZTIME)
+
+# make check does this too, for a minute.
+hostile: packages-check
+	CI=true $(GO) test -count=1 -v -tags check -timeout 5h -run 'TestHostileClients$$' ./rm -commands $(COMMANDS) -time 4h -seed $(SEED)
 
 bench: packages-bench build
 	CI=true $(GO) test -count=1 -v -tags bench ./bench

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -21,7 +22,8 @@ import (
 )
 
 var (
-	commandCount = flag.Int("commands", 0, "hostile commands to send; 0: for a minute")
+	mostCommands = flag.Int("commands", math.MaxInt, "how many hostile commands to send at most")
+	mostTime     = flag.Duration("time", time.Minute, "how long to send hostile commands at most")
 	seed         = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the hostile commands")
 )
 
@@ -32,6 +34,7 @@ const (
 	attackers     = 6 // clients
 	principals    = 4 // whose they are: two have two
 	batch         = 500
+	progress      = 20 * batch // is told so often
 )
 
 func openAs(uid uint32) rm.Options { return rm.Options{UID: uid} }
@@ -89,12 +92,15 @@ func TestHostileClients(t *testing.T) {
 	v, o := newVictim(t, b), newObserver(t, b.raw)
 	clients := newAttackers(t, b)
 	g := clients[0].grammar
-	for start := time.Now(); !done(b.sent, time.Since(start)) && !t.Failed(); {
+	for start := time.Now(); b.sent < *mostCommands && time.Since(start) < *mostTime && !t.Failed(); {
 		for until := b.sent + batch; b.sent < until; {
 			pick(g, clients).step()
 		}
 		o.check(t)
 		v.check(t)
+		if b.sent/progress > (b.sent-batch)/progress {
+			t.Logf("%d commands after %v", b.sent, time.Since(start).Round(time.Second))
+		}
 	}
 	b.report(t, clients)
 	for _, code := range chipCodes {
@@ -121,13 +127,6 @@ func newAttackers(t *testing.T, b *hostileBench) (clients []*attacker) {
 		clients = append(clients, a)
 	}
 	return clients
-}
-
-func done(sent int, took time.Duration) bool {
-	if *commandCount > 0 {
-		return sent >= *commandCount
-	}
-	return took > time.Minute
 }
 
 // report prints how many commands there were and what became of them.
