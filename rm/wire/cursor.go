@@ -18,7 +18,7 @@ func NewCursor(b []byte) Cursor { return Cursor{rest: b} }
 
 // Take gives the next n bytes, which share memory with the input.
 func (c *Cursor) Take(n int) []byte {
-	if c.failed || n > len(c.rest) {
+	if c.failed || n < 0 || n > len(c.rest) {
 		c.failed, c.rest = true, nil
 		return nil
 	}
