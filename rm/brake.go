@@ -139,7 +139,7 @@ func (m *Manager) noteFailure(c *wire.Command, s *Space, rc tpm2.TPMRC) {
 	if isCounted(rc) && s.filter().HasBudget() {
 		m.memory.Lockout[s.principal] = now.Add(lockoutPenalty)
 	}
-	m.remember(now)
+	m.keepMemory(now)
 }
 
 // noteSuccess takes the brake off the keys whose PINs were right: whoever knows one is not guessing. His own failures with other keys still count.
@@ -151,7 +151,7 @@ func (m *Manager) noteSuccess(c *wire.Command, s *Space) {
 		}
 		if key := hex.EncodeToString(o.key[:]); m.memory.Keys[key] != nil {
 			delete(m.memory.Keys, key)
-			m.remember(m.now())
+			m.keepMemory(m.now())
 		}
 	}
 }

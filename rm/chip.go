@@ -21,14 +21,14 @@ func isPassing(rc tpm2.TPMRC) bool {
 }
 
 // exchange sends one command to the chip, opening it if need be, and checks what comes back. An error means that nothing is
-// known of the chip any more: it is closed, and what was loaded counts as lost unless it was saved.
+// known of the chip any more: it is closed, and nothing more is sent in this turn.
 func (m *Manager) exchange(command []byte) ([]byte, tpm2.TPMRC, error) {
-	if err := m.open(); err != nil {
+	if err := m.ready(); err != nil {
 		return nil, 0, err
 	}
 	pause := firstPause
 	for i := 0; ; i++ {
-		response, err := m.chip.Send(command)
+		response, err := m.send(command)
 		if err != nil {
 			return nil, 0, m.fail(err)
 		}
@@ -36,51 +36,48 @@ func (m *Manager) exchange(command []byte) ([]byte, tpm2.TPMRC, error) {
 		if err != nil {
 			return nil, 0, m.fail(fmt.Errorf("not a TPM's answer: %w", err))
 		}
-		if rc := tpm2.TPMRC(h.Code); !isPassing(rc) || i == mostPauses {
+		if rc := tpm2.TPMRC(h.Code); !isPassing(rc) || i == mostPauses || !m.pause(pause) {
 			return response, rc, nil
 		}
-		time.Sleep(pause)
 		pause *= 2
 	}
 }
 
-func (m *Manager) open() error {
-	if m.chip != nil {
-		return nil
+// send is the chip's own, for which somebody waits. A chip that does not answer at all is closed in the end, which makes an error of it.
+func (m *Manager) send(command []byte) ([]byte, error) {
+	chip := m.chip
+	cut := time.AfterFunc(m.patience, func() { chip.Close() })
+	defer cut.Stop()
+	return chip.Send(command)
+}
+
+// sleep reports false when the manager is closed: then nobody waits any longer.
+func (m *Manager) sleep(d time.Duration) bool {
+	select {
+	case <-m.closed:
+		return false
+	case <-time.After(d):
+		return true
 	}
-	chip, err := m.config.Open()
-	if err != nil {
-		return err
+}
+
+// ready opens the chip, and after a failure finds out what of ours is still there.
+func (m *Manager) ready() error {
+	if m.broken != nil {
+		return m.broken
 	}
-	m.setChip(chip)
-	orphans := m.orphans
-	m.orphans = nil
-	for _, handle := range orphans {
-		m.flush(handle)
+	if m.chip == nil {
+		chip, err := m.config.Open()
+		if err != nil {
+			m.broken = err
+			return err
+		}
+		m.setChip(chip)
+	}
+	if m.doubtful {
+		return m.settle()
 	}
 	return nil
-}
-
-// fail gives a broken connection up. Objects that were saved before are loaded again when they are named; the others, and the
-// sessions, are lost. Only where nobody else uses the chip may their handles be flushed later without a look.
-func (m *Manager) fail(cause error) error {
-	m.closeChip()
-	for _, o := range m.objects {
-		m.orphan(o.phandle)
-		o.phandle = 0
-	}
-	for _, s := range m.loadedSessions() {
-		m.orphan(s.handle)
-		s.loaded = false
-	}
-	m.objects = nil
-	return cause
-}
-
-func (m *Manager) orphan(handle uint32) {
-	if m.config.Sharing == Alone {
-		m.orphans = append(m.orphans, handle)
-	}
 }
 
 // sendMakingRoom sends a command, and saves something else as long as the chip says that its slots are full. What keep names
@@ -98,10 +95,9 @@ func (m *Manager) sendMakingRoom(command []byte, keep holding) ([]byte, tpm2.TPM
 			return nil, 0, err
 		case made:
 			continue
-		case !isFull(rc) || m.config.Sharing == Alone || waits == mostPauses:
+		case !isFull(rc) || m.config.Sharing == Alone || waits == mostPauses || !m.pause(pause): // others hold the slots and give them back
 			return response, rc, nil
 		}
-		time.Sleep(pause) // others hold the slots and give them back
 		pause *= 2
 		waits++
 	}
@@ -129,10 +125,12 @@ func (m *Manager) makeRoom(rc tpm2.TPMRC, keep holding) (bool, error) {
 	return false, nil
 }
 
-// flush takes a handle off the chip. Nothing is to be done about a failure: either the chip is broken, which the next command
-// finds too, or the handle is gone already.
-func (m *Manager) flush(handle uint32) {
-	m.exchange(wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCFlushContext)).Uint32(handle).Bytes())
+// flush takes a handle off the chip. A code of the chip says that it is gone already; after a failure it is looked for later.
+func (m *Manager) flush(what stray) {
+	_, _, err := m.exchange(wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCFlushContext)).Uint32(what.handle).Bytes())
+	if err != nil {
+		m.remember(what)
+	}
 }
 
 // save is TPM2_ContextSave (Part 3, 28.2) of an object or a session: nil, and why, when the chip refuses.
@@ -150,7 +148,7 @@ func (m *Manager) load(context []byte, keep holding) (uint32, tpm2.TPMRC, error)
 	if err != nil || rc != 0 {
 		return 0, rc, err
 	}
-	return m.loadedHandle(response)
+	return m.loadedHandle(context, response)
 }
 
 // loadOnce is load without making room.
@@ -159,18 +157,22 @@ func (m *Manager) loadOnce(context []byte) (uint32, tpm2.TPMRC, error) {
 	if err != nil || rc != 0 {
 		return 0, rc, err
 	}
-	return m.loadedHandle(response)
+	return m.loadedHandle(context, response)
 }
 
 func contextLoad(context []byte) []byte {
 	return wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCContextLoad)).Raw(context).Bytes()
 }
 
-func (m *Manager) loadedHandle(response []byte) (uint32, tpm2.TPMRC, error) {
+// loadedHandle makes sure that an object has a transient handle, and a session the one that it had (TPMS_CONTEXT, Part 2, 14.5).
+func (m *Manager) loadedHandle(context, response []byte) (uint32, tpm2.TPMRC, error) {
+	of := wire.NewCursor(context)
+	of.Take(8) // the sequence number
+	savedHandle := of.Uint32()
 	c := wire.NewCursor(response[wire.HeaderSize:])
 	handle := c.Uint32()
-	if !c.Done() {
-		return 0, 0, m.fail(fmt.Errorf("a response of %d bytes to TPM2_ContextLoad", len(response)))
+	if !c.Done() || handle != savedHandle && !(wire.IsTransient(handle) && wire.IsTransient(savedHandle)) {
+		return 0, 0, m.fail(fmt.Errorf("handle 0x%x in a response of %d bytes to TPM2_ContextLoad of 0x%x", handle, len(response), savedHandle))
 	}
 	return handle, 0, nil
 }

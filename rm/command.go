@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
-	"fmt"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -18,6 +17,9 @@ func (s *Space) onChip(c *wire.Command) ([]byte, error) {
 	keep := s.named(c)
 	for {
 		physical, rc, err := s.prepare(c, keep)
+		if err == nil && rc == 0 {
+			err = s.expect(c)
+		}
 		if err != nil || rc != 0 {
 			return wire.ErrorResponse(rc), err
 		}
@@ -28,6 +30,7 @@ func (s *Space) onChip(c *wire.Command) ([]byte, error) {
 			s.manager.spend(s.principal, now.Sub(start), now)
 		}
 		if err != nil {
+			s.doubt(c, keep)
 			return nil, err
 		}
 		if s.missed(c, rc) {
@@ -37,10 +40,24 @@ func (s *Space) onChip(c *wire.Command) ([]byte, error) {
 		if rc == 0 {
 			response, err = s.commit(c, response)
 		}
-		if err == nil {
-			err = s.manager.leaveShare()
+		if err != nil {
+			s.doubt(c, keep)
+			return nil, err
 		}
-		return response, err
+		s.manager.leaveShare() // a failure is found by the next command: this one has succeeded
+		return response, nil
+	}
+}
+
+// doubt is for a command whose answer was lost. Its sessions are ended: whether their nonces have changed is not known, and a wrong HMAC can count. What
+// it would have changed counts as changed.
+func (s *Space) doubt(c *wire.Command, keep holding) {
+	for _, lost := range keep.sessions {
+		s.manager.endSession(lost)
+		lost.loaded, lost.context = false, nil
+	}
+	if changes := hierarchyChanges[c.Code]; changes != nil {
+		changes(s.manager)
 	}
 }
 
@@ -136,6 +153,9 @@ func (s *Space) named(c *wire.Command) holding {
 
 // commit notes what a successful command changed and gives the client its own handles.
 func (s *Space) commit(c *wire.Command, response []byte) ([]byte, error) {
+	if err := c.CheckAnswer(response); err != nil {
+		return nil, s.manager.fail(err)
+	}
 	for _, a := range c.Auths() {
 		if authSession := s.sessions[a.Session]; authSession != nil && a.Attributes&wire.ContinueSession == 0 {
 			s.manager.forgetSession(authSession)
@@ -151,11 +171,8 @@ func (s *Space) commit(c *wire.Command, response []byte) ([]byte, error) {
 	if !c.Shape.HandleOut() {
 		return response, nil
 	}
-	if len(response) < responseHandle {
-		return nil, s.manager.fail(fmt.Errorf("a response to %s without a handle", c.Shape.Name))
-	}
 	cursor := wire.NewCursor(response[handleOffset:])
-	return s.admit(c, cursor.Uint32(), response)
+	return s.admit(c, cursor.Uint32(), response), nil
 }
 
 // dropFlushed forgets an object that a command has ended.
@@ -184,26 +201,26 @@ func (m *Manager) forgetHierarchies() {
 }
 
 // admit takes what the chip has made into the space.
-func (s *Space) admit(c *wire.Command, handle uint32, response []byte) ([]byte, error) {
-	switch {
-	case wire.IsAuthSession(handle):
+func (s *Space) admit(c *wire.Command, handle uint32, response []byte) []byte {
+	if wire.IsAuthSession(handle) {
 		s.sessions[handle] = s.manager.newSession(handle, s, s.bindCounts(c))
-		return response, nil
-	case wire.IsTransient(handle):
-		o := s.newObject(c, response)
-		s.manager.put(o, handle)
-		s.manager.keepPrimary(c, o, response)
-		return withHandle(response, s.give(o)), nil
+		return response
 	}
-	return nil, s.manager.fail(fmt.Errorf("handle 0x%x in a response to %s", handle, c.Shape.Name))
+	o := s.newObject(c, response)
+	s.manager.put(o, handle)
+	s.manager.keepPrimary(c, o, response)
+	return withHandle(response, s.give(o))
 }
 
 func (s *Space) newObject(c *wire.Command, response []byte) *object {
-	o := &object{recipe: s.recipeOf(c, response), blob: blobOf(c), key: keyOf(c)}
+	o := &object{name: nameFrom(c), recipe: s.recipeOf(c, response), blob: blobOf(c), key: keyOf(c)}
 	if startsSequence[c.Code] {
 		o.info, o.volatile = filter.Object{Sequence: true}, true
 	} else if p, ok := wire.ParseSizedPublic(c.Param("inPublic")); ok {
 		o.info = filter.ObjectOf(&p)
+	}
+	if o.name == nil && o.recipe != nil {
+		o.name = o.recipe.name()
 	}
 	return o
 }

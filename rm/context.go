@@ -35,6 +35,7 @@ type savedContext struct {
 	Info    filter.Object
 	Blob    [32]byte
 	Key     [32]byte
+	Name    []byte
 	Recipes []savedRecipe // from the object to its oldest parent
 	Chip    []byte        // the chip's own context, where there is no recipe
 
@@ -86,7 +87,7 @@ func (s *Space) saveContext(c *wire.Command) ([]byte, error) {
 
 // describe is what makes an object again: its recipe, else what the chip has saved of it.
 func (m *Manager) describe(o *object) (savedContext, tpm2.TPMRC, error) {
-	context := savedContext{Info: o.info, Blob: o.blob, Key: o.key, Volatile: o.volatile}
+	context := savedContext{Info: o.info, Blob: o.blob, Key: o.key, Name: o.name, Volatile: o.volatile}
 	for r := o.recipe; r != nil; r = r.parent {
 		context.Recipes = append(context.Recipes, savedRecipe{r.command, r.identity, r.slots})
 	}
@@ -148,7 +149,7 @@ func (s *Space) claim(c *wire.Command, handle uint32, serial uint64, context sav
 
 func (s *Space) revive(kind uint32, context savedContext) (vhandle uint32, ok bool) {
 	if kind == savedObject {
-		return s.give(&object{info: context.Info, blob: context.Blob, key: context.Key, recipe: recipeFrom(context.Recipes), context: context.Chip, volatile: context.Volatile}), true
+		return s.give(&object{info: context.Info, blob: context.Blob, key: context.Key, name: context.Name, recipe: recipeFrom(context.Recipes), context: context.Chip, volatile: context.Volatile}), true
 	}
 	h, ok := hashes[context.Alg]
 	if !ok {

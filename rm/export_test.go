@@ -63,3 +63,6 @@ func (c *Clock) after(d time.Duration) <-chan time.Time {
 	close(over)
 	return over
 }
+
+// SetPatience is how long a command may take from now on. The caller has the turn, or nobody else does.
+func (m *Manager) SetPatience(d time.Duration) { m.patience = d }

@@ -65,8 +65,8 @@ func forgetBrakes[K comparable](brakes map[K]*Brake, r *brakeRule, now time.Time
 	}
 }
 
-// remember tells whoever runs the manager that the memory has changed.
-func (m *Manager) remember(now time.Time) {
+// keepMemory tells whoever runs the manager that the memory has changed.
+func (m *Manager) keepMemory(now time.Time) {
 	m.memory.forget(now)
 	if m.config.Remember != nil {
 		m.config.Remember(m.memory)

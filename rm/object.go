@@ -24,6 +24,7 @@ type object struct {
 	phandle uint32   // 0 while not on the chip
 	context []byte   // nil while never saved
 	used    uint64   // by Manager.clock
+	name    []byte   // nil: not known
 	recipe  *recipe  // how it was made; nil: unknown
 	missed  uint64   // by Manager.commandsRun: in which command the chip did not have it
 	holders int      // virtual handles that stand for it, and the cache of primaries
@@ -54,6 +55,7 @@ func (m *Manager) bring(o *object, keep holding) (tpm2.TPMRC, error) {
 	if err := m.leaveRoom(saved); err != nil {
 		return 0, err
 	}
+	m.making = &stray{name: o.name, info: o.info}
 	handle, rc, err := m.load(o.context, saved)
 	switch {
 	case err != nil || isFull(rc):
@@ -78,7 +80,7 @@ func (m *Manager) put(o *object, phandle uint32) {
 		}
 		return stale
 	})
-	o.phandle = phandle
+	o.phandle, m.making = phandle, nil
 	m.clock++
 	o.used = m.clock
 	m.objects = append(m.objects, o)
@@ -102,9 +104,9 @@ func (m *Manager) miss(o *object) bool {
 func (m *Manager) takeOff(o *object) {
 	if i := slices.Index(m.objects, o); i >= 0 {
 		m.objects = slices.Delete(m.objects, i, i+1)
-		handle := o.phandle
+		what := o.stray()
 		o.phandle = 0
-		m.flush(handle)
+		m.flush(what)
 	}
 }
 
@@ -207,6 +209,10 @@ func (m *Manager) giveBack() {
 	defer m.turns.give()
 	if time.Since(m.quiet) < idleBeforeReturn {
 		return // a command came first
+	}
+	m.begin()
+	if m.doubtful && m.ready() != nil {
+		return // and is looked at again with the next command
 	}
 	for len(m.objects) > 0 {
 		if m.evict(m.objects[0]) != nil {

@@ -59,20 +59,12 @@ func TestProfileUse(t *testing.T) {
 	wantRC(t, "make a key", create(s, tpm2.AuthHandle{Handle: parent.Handle, Name: parent.Name, Auth: tpm2.PasswordAuth(nil)}), filter.RCDenied)
 }
 
-func eccTemplate() tpm2.TPMTPublic {
-	area := template(false)
-	area.Type = tpm2.TPMAlgECC
-	area.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{CurveID: tpm2.TPMECCNistP256})
-	area.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{})
-	return area
-}
-
 func TestProfileRSAAndECC(t *testing.T) {
 	b := newBench(t, tpmtest.SWTPM(t), rm.Alone)
 	s := b.under(t, "rsa+ecc")
 	newKey(t, s, false, "").mustSign(t)
 	parent := primary(t, s)
-	made, err := tpm2.Create{ParentHandle: parent, InPublic: tpm2.New2B(eccTemplate())}.Execute(s)
+	made, err := tpm2.Create{ParentHandle: parent, InPublic: tpm2.New2B(eccTemplate)}.Execute(s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,14 @@ func (s *Space) recipeOf(c *wire.Command, response []byte) *recipe {
 	return r
 }
 
+// name is that of the object.
+func (r *recipe) name() []byte {
+	if h, _ := wire.ParseHeader(r.command); tpm2.TPMCC(h.Code) == tpm2.TPMCCLoad {
+		return r.identity
+	}
+	return nameOf(r.identity)
+}
+
 // repeatable tells whether a command can be sent again without anybody's secret: its only authorization is an empty password.
 func repeatable(c *wire.Command) bool {
 	if c.Code != tpm2.TPMCCLoad {
@@ -80,6 +88,7 @@ func (m *Manager) follow(r *recipe, keep holding) (uint32, tpm2.TPMRC, error) {
 	if err := m.leaveRoom(below); err != nil {
 		return 0, 0, err
 	}
+	m.making = &stray{name: r.name()}
 	response, rc, err := m.sendMakingRoom(command, below)
 	switch {
 	case err != nil || isFull(rc):
@@ -98,7 +107,7 @@ func (m *Manager) recognise(r *recipe, response []byte) (uint32, tpm2.TPMRC, err
 	handle := cursor.Uint32()
 	cursor.Uint32() // the size of the parameters
 	if identity := cursor.Sized(); cursor.Failed() || !bytes.Equal(identity, r.identity) {
-		m.flush(handle)
+		m.flush(stray{handle: handle})
 		return 0, rcReferenceH0, nil
 	}
 	return handle, 0, nil

@@ -53,6 +53,7 @@ const (
 const (
 	idleBeforeReturn = 50 * time.Millisecond // then a chip that others use is given back
 	closeAfter       = 5 * time.Second       // then a command without an answer is cut off by Close
+	longestCommand   = 6 * time.Minute       // then one without an answer fails; the kernel's own limits are shorter (300 s at most)
 )
 
 // A Config is what a Manager needs to know of its chip.
@@ -108,9 +109,15 @@ type Manager struct {
 	chip     Chip // nil while it is given back
 	objects  []*object
 	sessions []*session
-	orphans  []uint32 // handles that a failed connection left on a chip that is ours alone
-	slots    int      // of the chip, once it was full; 0: not known
-	clock    uint64   // counts uses, for "least recently"
+	slots    int    // of the chip, once it was full; 0: not known
+	clock    uint64 // counts uses, for "least recently"
+
+	broken   error    // why nothing more is sent in this turn
+	doubtful bool     // a failure left open what is on the chip
+	making   *stray   // what the command that runs makes
+	strays   []stray  // what failures may have left on a chip that others use too
+	others   []uint32 // objects that were there, not ours, when that was last looked at
+	life     []byte   // of a chip that others use too: how often it was reset and resumed; nil: not read yet
 
 	commandsRun  uint64         // of clients, counted from 1
 	sessionSaves uint64         // ours, counted from 1
@@ -122,9 +129,11 @@ type Manager struct {
 	trusted      authMemory
 	memory       Memory
 	allowances   map[uint32]allowance
-	seal         cipher.AEAD // of saved contexts; nil until one is wanted
-	saved        uint64      // contexts, counted
-	born         [8]byte     // tells this manager's life from others under the same key
+	seal         cipher.AEAD              // of saved contexts; nil until one is wanted
+	saved        uint64                   // contexts, counted
+	born         [8]byte                  // tells this manager's life from others under the same key
+	patience     time.Duration            // with the chip; then it is closed
+	pause        func(time.Duration) bool // false: the manager was closed
 	idle         *time.Timer
 	quiet        time.Time // since when
 }
@@ -134,6 +143,7 @@ func New(config Config) *Manager {
 	m := &Manager{config: config, limits: config.Limits.orDefault(), closed: make(chan struct{}), primaries: map[string]*primary{}, persistents: map[uint32]*persistent{},
 		held: map[uint32]int{}, trusted: newAuthMemory(), allowances: map[uint32]allowance{}, memory: config.Memory.restored(time.Now()), now: time.Now, after: time.After}
 	rand.Read(m.born[:])
+	m.patience, m.pause = longestCommand, m.sleep
 	m.idle = time.AfterFunc(time.Hour, m.giveBack)
 	m.idle.Stop()
 	return m
@@ -185,7 +195,7 @@ func (m *Manager) Close() error {
 		defer cut.Stop()
 		m.turns.take(0, nil, nil)
 		defer m.turns.give()
-		m.idle.Stop()
+		m.begin()
 		err = m.release()
 	})
 	return err
@@ -217,14 +227,26 @@ func (m *Manager) setChip(chip Chip) {
 
 // release flushes what is left on the chip and closes it.
 func (m *Manager) release() error {
-	for _, o := range m.objects {
-		m.flush(o.phandle)
+	for len(m.objects) > 0 {
+		m.takeOff(m.objects[0])
 	}
 	for _, s := range slices.Clone(m.sessions) {
 		m.endSession(s)
 	}
-	m.objects = nil
-	return m.closeChip()
+	err := m.lastLook()
+	return errors.Join(err, m.closeChip())
+}
+
+// lastLook tries a little longer to find what a failure may have left.
+func (m *Manager) lastLook() error {
+	for pause := firstPause; m.doubtful && pause < idleBeforeReturn; pause *= 2 {
+		m.broken = nil
+		m.ready()
+		if m.doubtful {
+			time.Sleep(pause)
+		}
+	}
+	return m.broken
 }
 
 func (m *Manager) closeChip() error {

@@ -37,6 +37,7 @@ const sharedSessions = 3 - 1
 
 func (m *Manager) newSession(handle uint32, space *Space, counts bool) *session {
 	m.clock++
+	m.making = nil
 	s := &session{principal: space.principal, space: space, counts: counts, handle: handle, loaded: true, used: m.clock}
 	m.sessions = append(m.sessions, s)
 	return s
@@ -162,7 +163,7 @@ func (m *Manager) forgetSession(s *session) {
 // endSession takes a session off the chip.
 func (m *Manager) endSession(s *session) {
 	if m.forgetSession(s); s.loaded || s.context != nil {
-		m.flush(s.handle)
+		m.flush(s.stray())
 	}
 }
 
@@ -227,7 +228,7 @@ func (m *Manager) storeSession(s *session) error {
 	}
 	m.sessionSaves++
 	if s.loaded, s.context, s.savedAt = false, context, m.sessionSaves; context == nil {
-		m.flush(s.handle)
+		m.flush(s.stray())
 	}
 	return nil
 }

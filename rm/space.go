@@ -144,7 +144,7 @@ func (s *Space) refuse(d filter.Decision, code tpm2.TPMCC) []byte {
 // run has the turn.
 func (s *Space) run(c *wire.Command) ([]byte, filter.Decision, error) {
 	m := s.manager
-	m.idle.Stop()
+	m.begin()
 	defer m.returnLater()
 	if m.maxCommand > 0 && len(c.Bytes) > m.maxCommand {
 		return nil, filter.Malformed(wire.ErrSize), nil
@@ -177,7 +177,7 @@ func (s *Space) isClosed() bool {
 }
 
 func (m *Manager) returnLater() {
-	if m.config.Sharing == Shared && m.chip != nil {
+	if m.config.Sharing == Shared && (m.chip != nil || m.doubtful) {
 		m.quiet = time.Now()
 		m.idle.Reset(idleBeforeReturn)
 	}
@@ -344,7 +344,7 @@ func (s *Space) release() {
 	if s.manager.isClosed() {
 		return
 	}
-	s.manager.idle.Stop()
+	s.manager.begin()
 	defer s.manager.returnLater()
 	for _, o := range s.objects {
 		s.manager.letGo(o)
