@@ -37,6 +37,11 @@ const sharedSessions = 3 - 1
 
 func (m *Manager) newSession(handle uint32, space *Space, counts bool) *session {
 	m.clock++
+	for _, other := range m.sessions {
+		if other.handle == handle { // it is gone, or the chip would not give its handle out
+			other.loaded, other.context = false, nil
+		}
+	}
 	m.making = nil
 	s := &session{principal: space.principal, space: space, counts: counts, handle: handle, loaded: true, used: m.clock}
 	m.sessions = append(m.sessions, s)
