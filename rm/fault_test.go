@@ -151,3 +151,8 @@ func TestChipThatCannotBeOpened(t *testing.T) {
 	s.Close()
 	m.Close()
 }
+
+// randomChip answers TPM2_GetRandom of 8 bytes, whatever it is asked.
+var randomChip = tpmtest.Func(func([]byte) ([]byte, error) {
+	return []byte{0x80, 1, 0, 0, 0, 20, 0, 0, 0, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8}, nil
+})

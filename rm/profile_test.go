@@ -64,7 +64,9 @@ func TestProfileRSAAndECC(t *testing.T) {
 	s := b.under(t, "rsa+ecc")
 	newKey(t, s, false, "").mustSign(t)
 	parent := primary(t, s)
-	made, err := tpm2.Create{ParentHandle: parent, InPublic: tpm2.New2B(eccTemplate)}.Execute(s)
+	both := eccTemplate
+	both.ObjectAttributes.Decrypt = true
+	made, err := tpm2.Create{ParentHandle: parent, InPublic: tpm2.New2B(both)}.Execute(s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,8 @@ const (
 // ErrClosed is what a Space says after it, or its Manager, was closed.
 var ErrClosed = errors.New("the connection to the TPM is closed")
 
+var errNoAnswer = errors.New("the TPM does not answer; what is on it was left there")
+
 // What a manager answers with by itself: TSS2_RESMGR_TPM_RC_LAYER and the code of Part 2 that fits.
 const (
 	rcLayer        tpm2.TPMRC = 0x000B0000
@@ -53,6 +55,7 @@ const (
 const (
 	idleBeforeReturn = 50 * time.Millisecond // then a chip that others use is given back
 	closeAfter       = 5 * time.Second       // then a command without an answer is cut off by Close
+	giveUpAfter      = 6 * time.Second       // then Close leaves the chip to itself: a device cannot be woken
 	longestCommand   = 6 * time.Minute       // then one without an answer fails; the kernel's own limits are shorter (300 s at most)
 )
 
@@ -185,7 +188,7 @@ func (m *Manager) PrincipalOf(uid uint32) uint32 {
 func (s *Space) isRoot() bool { return s.principal == root }
 
 // Close gives the chip back with nothing of ours on it. Clients that wait for their turn return at once; a command that
-// the chip does not answer is cut off after five seconds.
+// the chip does not answer is cut off after five seconds, and one that cannot be cut off is left alone, which is an error.
 func (m *Manager) Close() error {
 	var err error
 	m.once.Do(func() {
@@ -193,7 +196,13 @@ func (m *Manager) Close() error {
 		m.idle.Stop()
 		cut := time.AfterFunc(closeAfter, m.cutOff)
 		defer cut.Stop()
-		m.turns.take(0, nil, nil)
+		late := make(chan struct{})
+		giveUp := time.AfterFunc(giveUpAfter, func() { close(late) })
+		defer giveUp.Stop()
+		if !m.turns.take(0, late, nil) {
+			err = errNoAnswer
+			return
+		}
 		defer m.turns.give()
 		m.begin()
 		err = m.release()

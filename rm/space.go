@@ -327,17 +327,27 @@ func (s *Space) HoldsSession(handle uint32) bool { return s.sessions[handle] != 
 // SavedSession is the filter's question whether a session is one that the client's principal has saved (filter.Holder).
 func (s *Space) SavedSession(handle uint32) bool { return s.parked(handle) != nil }
 
-// Close takes everything of this client off the chip. Calls that wait for their turn return ErrClosed at once.
+// Close takes everything of this client off the chip: at once, or when those who are before it have had their turns, for which it does not wait. Calls that
+// wait for their turn return ErrClosed at once.
 func (s *Space) Close() error {
 	s.once.Do(func() {
 		close(s.closed)
-		if !s.manager.turns.take(s.principal, s.manager.closed, nil) {
-			return // the manager itself was closed, and leaves nothing behind
+		if s.leave(s.closed) {
+			return
 		}
-		defer s.manager.turns.give()
-		s.release()
+		go s.leave(s.manager.closed) // a closed manager leaves nothing behind anyway
 	})
 	return nil
+}
+
+// leave is the client's last turn. It gives up when stop is closed, and then reports false.
+func (s *Space) leave(stop <-chan struct{}) bool {
+	if !s.manager.turns.take(s.principal, stop, nil) {
+		return false
+	}
+	defer s.manager.turns.give()
+	s.release()
+	return true
 }
 
 func (s *Space) release() {
