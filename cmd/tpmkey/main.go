@@ -55,14 +55,20 @@ const common = `Every command takes:
 `
 
 func main() {
+	survivePipes()
 	t := &tool{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	os.Exit(t.main(os.Args[1:]))
 }
 
 // main runs a command line and gives its exit code.
 func (t *tool) main(args []string) int {
+	stdout := &output{to: t.stdout}
+	t.stdout = stdout
 	err := t.dispatch(args)
 	t.close()
+	if err == nil {
+		err = stdout.err
+	}
 	var wrong usageError
 	switch {
 	case err == nil:

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"testing"
+
+	"tpmkey.example/rm/tpmtest"
+)
+
+// closedOutputs are what standard output can be that takes nothing.
+var closedOutputs = map[string]func(*testing.T) *os.File{
+	"a pipe that nobody reads": func(t *testing.T) *os.File {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		return w
+	},
+	"a full disk": func(t *testing.T) *os.File {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return full
+	},
+}
+
+// printing are command lines that print something. They run one after the other.
+var printing = [][]string{
+	{"new", "demo"}, {"list"}, {"show", "demo"}, {"pub", "demo"}, {"pub", "-pem", "demo"}, {"device"}, {"version"}, {"help"}, {"help", "new"},
+}
+
+// Output that cannot be written makes one error and exit status 1, for every verb.
+func TestClosedOutput(t *testing.T) {
+	spec := tpmtest.Simulator(t)
+	for name, open := range closedOutputs {
+		store := t.TempDir()
+		for _, args := range printing {
+			stdout := open(t)
+			c := command(t, spec, store, args...)
+			var stderr bytes.Buffer
+			c.Stdout, c.Stderr = stdout, &stderr
+			err := c.Run()
+			stdout.Close()
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || bytes.Count(stderr.Bytes(), []byte("tpmkey: error: write the output: ")) != 1 {
+				t.Errorf("%v into %s: %v, said %q", args, name, err, &stderr)
+			}
+		}
+	}
+}
