@@ -23,6 +23,7 @@ on. Programs are shown the certificate together with the key.
   -subject NAME   of whom: "CN=host,O=Firm" (default: CN and the key's name)
   -san NAME       a further name, as often as there are any: a host, an address, an
                   e-mail address or a URI
+  -pin-file FILE  the key's PIN, as for tpmkey new
 `
 
 const csrDetails = `
@@ -32,6 +33,7 @@ What comes back is attached with: tpmkey cert NAME FILE
   -subject NAME   of whom: "CN=host,O=Firm" (default: CN and the key's name)
   -san NAME       a further name, as often as there are any: a host, an address, an
                   e-mail address or a URI
+  -pin-file FILE  the key's PIN, as for tpmkey new
 `
 
 // certOptions are the flags that have to do with certificates.

@@ -11,6 +11,11 @@ import (
 	"tpmkey.example/rm/device"
 )
 
+const deviceDetails = `
+  -json         a JSON object: device, chip, managed (by tpmkeyd), boundary (the
+                filter is one), filter (the same in words)
+`
+
 // runDevice shows which chip is used, by what way, and what its filter is worth there.
 func runDevice(t *tool, args []string) error {
 	if err := noArguments(args); err != nil {
@@ -24,6 +29,9 @@ func runDevice(t *tool, args []string) error {
 	chip, err := describeChip(d)
 	if err != nil {
 		return err
+	}
+	if t.json {
+		return t.printDeviceJSON(d, chip)
 	}
 	_, boundary := d.Boundary()
 	w := tabwriter.NewWriter(t.stdout, 0, 8, 2, ' ', 0)

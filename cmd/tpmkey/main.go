@@ -32,15 +32,15 @@ var verbs []verb
 
 func init() { // help shows the table that it is in
 	verbs = []verb{
-		{"new", "[-bits N] [-label TEXT] [-id HEX] [-pin] [-da] [-system] NAME", "make a key", newDetails, newFlags, runNew},
-		{"list", "", "list the keys", listDetails, nil, runList},
-		{"show", "NAME", "show what is known of a key", "", nil, runShow},
-		{"pub", "[-pem] NAME", "print a public key", "The form is OpenSSH's, for authorized_keys, or PEM (SubjectPublicKeyInfo).\n", pubFlags, runPub},
+		{"new", "[-bits N] [-label TEXT] [-id HEX] [-pin] [-da] [-system] [-json] NAME", "make a key", newDetails, newFlags, runNew},
+		{"list", "[-names] [-json]", "list the keys", listDetails, listFlags, runList},
+		{"show", "[-json] NAME", "show what is known of a key", keyJSONDetails, jsonFlags, runShow},
+		{"pub", "[-pem] [-json] NAME", "print a public key", pubDetails, pubFlags, runPub},
 		{"pin", "[-remove] NAME", "change the PIN of a key, give it one, or take it away", pinDetails, pinFlags, runPIN},
 		{"cert", "[-self-signed] [-remove] NAME [FILE]", "show, attach, make or remove the certificate of a key", certDetails, certFlags, runCert},
 		{"csr", "[-subject NAME] [-san NAME] NAME", "print a request for a certificate", csrDetails, csrFlags, runCSR},
 		{"delete", "[-yes] NAME", "delete a key for ever", "Nobody can bring it back. Without a terminal to ask on, -yes is needed.\n", deleteFlags, runDelete},
-		{"device", "", "show which TPM is used, and whether its filter is a boundary", "", nil, runDevice},
+		{"device", "[-json]", "show which TPM is used, and whether its filter is a boundary", deviceDetails, jsonFlags, runDevice},
 		{"filter", "list | show NAME | check FILE | explain COMMAND", "explain what the filter lets through to a TPM", filterDetails, filterFlags, runFilter},
 		{"version", "", "print the version", "", nil, runVersion},
 		{"help", "[COMMAND]", "explain a command", "", nil, runHelp},
@@ -52,6 +52,10 @@ const common = `Every command takes:
                 or tcp:HOST:PORT of an emulator (default: TPMKEY_DEVICE, else the
                 first that opens)
   -dir DIR      the key directory (default: the user's, then /etc/tpmkey/keys)
+`
+
+// commonShort leaves the screen to the command.
+const commonShort = `Like every command it takes -device SPEC and -dir DIR; see: tpmkey help
 `
 
 func main() {
@@ -162,7 +166,7 @@ func runHelp(t *tool, args []string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(t.stdout, "usage: %s\n\n%s.\n%s\n%s", v.usage(), capital(v.summary), v.details, common)
+		fmt.Fprintf(t.stdout, "usage: %s\n\n%s.\n%s\n%s", v.usage(), capital(v.summary), v.details, commonShort)
 		return nil
 	}
 	fmt.Fprintf(t.stdout, "RSA keys that live in the machine's TPM.\n\n")

@@ -23,6 +23,7 @@ const newDetails = `
   -da           let wrong PINs of this key count towards the lockout of the whole
                 TPM
   -system       make it in /etc/tpmkey/keys, for services
+  -json         print what "tpmkey show -json" does, instead of the public key
 
 The public key goes to standard output. The private one never leaves the TPM: if
 the TPM is cleared or breaks, the key is lost, so have another way in.
@@ -43,6 +44,7 @@ func newFlags(f *flag.FlagSet, t *tool) {
 	f.StringVar(&t.pin.file, "pin-file", "", "")
 	f.BoolVar(&t.new.da, "da", false, "")
 	f.BoolVar(&t.new.system, "system", false, "")
+	jsonFlags(f, t)
 }
 
 // keySizes are what a TPM may have.
@@ -121,6 +123,9 @@ func (t *tool) introduce(key *provider.Key) error {
 	fmt.Fprintf(t.stderr, "  ssh -o PKCS11Provider=%s USER@HOST\n", modulePath())
 	fmt.Fprintf(t.stderr, "or, in ~/.ssh/config:\n")
 	fmt.Fprintf(t.stderr, "  PKCS11Provider %s\n\n", modulePath())
+	if t.json {
+		return t.printKeyJSON(key)
+	}
 	return t.printPublic(key)
 }
 

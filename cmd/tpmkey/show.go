@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/x509"
-	"encoding/pem"
 	"flag"
 	"fmt"
 	"runtime/debug"
@@ -15,7 +14,18 @@ import (
 	"tpmkey.example/provider"
 )
 
-const listDetails = "One line for each key: name, bits, fingerprint, directory. Files that are no keys are named on standard error, and the exit code is 1.\n"
+const listDetails = `
+One line for each key: name, bits, fingerprint, file. Files that are no keys are named
+on standard error, and the exit code is 1.
+
+  -names        only the names, one a line
+  -json         a JSON array of what "tpmkey show -json" prints
+`
+
+func listFlags(f *flag.FlagSet, t *tool) {
+	jsonFlags(f, t)
+	f.BoolVar(&t.names, "names", false, "")
+}
 
 // runList prints what can be used, also when some files cannot.
 func runList(t *tool, args []string) error {
@@ -23,6 +33,27 @@ func runList(t *tool, args []string) error {
 		return err
 	}
 	keys, refused := t.open().Keys()
+	write := t.printTable
+	switch {
+	case t.json:
+		write = t.printKeysJSON
+	case t.names:
+		write = t.printNames
+	}
+	if err := write(keys); err != nil {
+		return err
+	}
+	return refused
+}
+
+func (t *tool) printNames(keys []*provider.Key) error {
+	for _, k := range keys {
+		fmt.Fprintln(t.stdout, k.Name())
+	}
+	return nil
+}
+
+func (t *tool) printTable(keys []*provider.Key) error {
 	w := tabwriter.NewWriter(t.stdout, 0, 8, 2, ' ', 0)
 	for _, k := range keys {
 		fingerprint, err := fingerprint(k)
@@ -31,10 +62,7 @@ func runList(t *tool, args []string) error {
 		}
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", k.Name(), k.Public().N.BitLen(), fingerprint, printable(k.Path()))
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return refused
+	return w.Flush()
 }
 
 func fingerprint(k *provider.Key) (string, error) {
@@ -59,6 +87,9 @@ func runShow(t *tool, args []string) error {
 	k, err := t.key(args)
 	if err != nil {
 		return err
+	}
+	if t.json {
+		return t.printKeyJSON(k)
 	}
 	fingerprint, err := fingerprint(k)
 	if err != nil {
@@ -140,19 +171,36 @@ func certificate(k *provider.Key) string {
 	return fmt.Sprintf("%s, until %s", printable(c.Subject.String()), c.NotAfter.Format("2006-01-02"))
 }
 
-func pubFlags(f *flag.FlagSet, t *tool) { f.BoolVar(&t.pem, "pem", false, "") }
+const pubDetails = `
+The form is OpenSSH's, for authorized_keys.
+
+  -pem          as PEM instead (SubjectPublicKeyInfo)
+  -json         a JSON object with both: name, ssh, pem
+`
+
+func pubFlags(f *flag.FlagSet, t *tool) {
+	jsonFlags(f, t)
+	f.BoolVar(&t.pem, "pem", false, "")
+}
 
 func runPub(t *tool, args []string) error {
+	if t.pem && t.json {
+		return usageError("-pem and -json are two forms; -json has the PEM in it")
+	}
 	k, err := t.key(args)
 	if err != nil {
 		return err
 	}
-	if t.pem {
-		der, err := x509.MarshalPKIXPublicKey(k.Public())
+	switch {
+	case t.json:
+		return t.printPublicJSON(k)
+	case t.pem:
+		text, err := publicPEM(k)
 		if err != nil {
 			return err
 		}
-		return pem.Encode(t.stdout, &pem.Block{Type: "PUBLIC KEY", Bytes: der})
+		_, err = t.stdout.Write(text)
+		return err
 	}
 	return t.printPublic(k)
 }

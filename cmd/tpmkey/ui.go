@@ -25,6 +25,7 @@ type tool struct {
 	new         newOptions
 	filter      filterOptions
 	pem, yes    bool
+	json, names bool
 	pin         pinOptions
 	cert        certOptions
 
