@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -115,6 +116,7 @@ func (t *tool) askPIN(k *provider.Key, wrong error) ([]byte, error) {
 
 // ask asks a person. An interrupt ends the asking, with the terminal as it was.
 func (t *tool) ask(q prompt.Question) ([]byte, error) {
+	defer func() { t.since = time.Time{} }() // he has not been waiting meanwhile
 	return prompt.PIN(t.interrupts(), q)
 }
 

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/google/go-tpm/tpm2/transport"
 
@@ -31,6 +32,7 @@ type tool struct {
 
 	keys     *provider.Provider // once opened
 	stopping context.Context    // nil until a TPM was opened, or a person asked
+	since    time.Time          // a person has been waiting; zero: nobody has
 }
 
 // A usageError is a command line that means nothing.
@@ -94,11 +96,11 @@ type interruptible struct {
 }
 
 // Send runs a command that is not too late.
-func (i interruptible) Send(command []byte) ([]byte, error) {
+func (i interruptible) Send(command []byte) (response []byte, err error) {
 	if i.tool.interrupted() {
 		return nil, errInterrupted
 	}
-	response, err := i.Device.Send(command)
+	i.tool.showProgress(waitingFor(command), func() { response, err = i.Device.Send(command) })
 	if i.tool.interrupted() {
 		return nil, errInterrupted
 	}
