@@ -12,16 +12,16 @@ import (
 )
 
 const newDetails = `
-  -bits N       size of the modulus: 2048 (the default), 3072 or 4096, where the TPM
-                has them
+NAME is USER@HOST when it is left out and free.
+
+  -bits N       size of the modulus: 2048 (the default), 3072 or 4096, if the TPM can
   -label TEXT   what programs call the key (default: NAME)
   -id HEX       the key's CKA_ID (default: SHA-1 of the modulus)
   -pin          ask for a PIN, without which the key cannot be used
   -pin-file FILE
                 take the PIN from the first line of a file that nobody else can
                 read, or of a descriptor: /dev/fd/N
-  -da           let wrong PINs of this key count towards the lockout of the whole
-                TPM
+  -da           let wrong PINs count towards the lockout of the whole TPM
   -system       make it in /etc/tpmkey/keys, for services
   -json         print what "tpmkey show -json" does, instead of the public key
 
@@ -51,15 +51,16 @@ func newFlags(f *flag.FlagSet, t *tool) {
 var keySizes = []int{2048, 3072, 4096}
 
 func runNew(t *tool, args []string) error {
-	name, err := oneName(args)
-	if err != nil {
-		return err
-	}
 	template, err := t.new.template()
 	if err != nil {
 		return err
 	}
 	dirs, err := t.new.dirs(t.dir)
+	if err != nil {
+		return err
+	}
+	keys := t.open(dirs...)
+	name, err := newName(keys, args)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func runNew(t *tool, args []string) error {
 		}
 		defer clear(template.PIN)
 	}
-	key, err := t.open(dirs...).Create(name, template)
+	key, err := keys.Create(name, template)
 	if err != nil {
 		return err
 	}
