@@ -39,6 +39,7 @@ func init() { // help shows the table that it is in
 		{"pin", "[-remove] NAME", "change the PIN of a key, give it one, or take it away", pinDetails, pinFlags, runPIN},
 		{"cert", "[-self-signed] [-remove] NAME [FILE]", "show, attach, make or remove the certificate of a key", certDetails, certFlags, runCert},
 		{"csr", "[-subject NAME] [-san NAME] NAME", "print a request for a certificate", csrDetails, csrFlags, runCSR},
+		{"ssh", "[-remove] [-dry-run] [-module FILE] [-config FILE]", "let ssh use the keys", sshDetails, sshFlags, runSSH},
 		{"delete", "[-yes] NAME", "delete a key for ever", "Nobody can bring it back. Without a terminal to ask on, -yes is needed.\n", deleteFlags, runDelete},
 		{"device", "[-json]", "show which TPM is used, and whether its filter is a boundary", deviceDetails, jsonFlags, runDevice},
 		{"filter", "list | show NAME | check FILE | explain COMMAND", "explain what the filter lets through to a TPM", filterDetails, filterFlags, runFilter},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"tpmkey.example/provider"
 )
@@ -120,14 +121,26 @@ func (t *tool) introduce(key *provider.Key) error {
 	}
 	fmt.Fprintln(t.stderr)
 	fmt.Fprintf(t.stderr, "To log in with it over ssh:\n")
-	fmt.Fprintf(t.stderr, "  ssh-copy-id -f -i '%s' USER@HOST\n", publicFile(key))
-	fmt.Fprintf(t.stderr, "  ssh -o PKCS11Provider=%s USER@HOST\n", modulePath())
-	fmt.Fprintf(t.stderr, "or, in ~/.ssh/config:\n")
-	fmt.Fprintf(t.stderr, "  PKCS11Provider %s\n\n", modulePath())
+	fmt.Fprintf(t.stderr, "  ssh-copy-id -f -i %s USER@HOST\n", shellWord(publicFile(key)))
+	fmt.Fprintf(t.stderr, "  ssh -o PKCS11Provider=%s USER@HOST\n", shellWord(moduleLine()))
+	fmt.Fprintf(t.stderr, "or, for every ssh, this line in ~/.ssh/config, which \"tpmkey ssh\" writes:\n")
+	fmt.Fprintf(t.stderr, "  PKCS11Provider %s\n\n", moduleLine())
 	if t.json {
 		return t.printKeyJSON(key)
 	}
 	return t.printPublic(key)
+}
+
+// shellWord writes a path so that a shell takes it for one word.
+func shellWord(path string) string { return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'" }
+
+// moduleLine is the module's path for ssh's configuration.
+func moduleLine() string {
+	value, err := configValue(modulePath())
+	if err != nil {
+		return modulePath()
+	}
+	return value
 }
 
 func publicFile(key *provider.Key) string {

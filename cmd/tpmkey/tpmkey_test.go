@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 // The scripts run tpmkey as a person would, each on a fresh emulated chip.
 func TestScripts(t *testing.T) {
-	tpmtest.Need(t, "ssh-keygen", "openssl")
+	tpmtest.Need(t, "ssh", "ssh-keygen", "openssl")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,

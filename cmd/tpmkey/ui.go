@@ -29,6 +29,7 @@ type tool struct {
 	json, names bool
 	pin         pinOptions
 	cert        certOptions
+	ssh         sshOptions
 
 	keys     *provider.Provider // once opened
 	stopping context.Context    // nil until a TPM was opened, or a person asked
