@@ -8,11 +8,12 @@ import (
 
 // A Template says what kind of key to create. The zero value is a good one.
 type Template struct {
-	Bits  int    // of the modulus: 2048 (also for 0), 3072, 4096 where the TPM has them
-	Label string // "": the name
-	ID    []byte // CKA_ID; nil: SHA-1 of the modulus
-	DA    bool   // wrong PINs of this key count towards the lockout of the whole TPM
-	PIN   []byte // empty: none
+	Bits     int    // of the modulus: 2048 (also for 0), 3072, 4096 where the TPM has them
+	Exponent int    // 65537 (also for 0), or another that the TPM takes
+	Label    string // "": the name
+	ID       []byte // CKA_ID; nil: SHA-1 of the modulus
+	DA       bool   // wrong PINs of this key count towards the lockout of the whole TPM
+	PIN      []byte // empty: none
 }
 
 // Limits of what a template can ask for: a file that is too large could not be read again.
@@ -28,14 +29,14 @@ func (t Template) check() error {
 	case len(t.ID) > maxID:
 		return fmt.Errorf("%w: an id of %d bytes, more than %d", ErrName, len(t.ID), maxID)
 	}
+	if err := t.checkExponent(); err != nil {
+		return err
+	}
 	return CheckPIN(t.PIN)
 }
 
-// DefaultBits is the size of a key whose template names none: every TPM 2.0 has it.
-const DefaultBits = 2048
-
 // Create makes a key in the TPM (TPM2_Create, Part 3, 12.1) and its file in the first directory, which is made if need be. It is all there
-// afterwards, or nothing is; errors.Is tells ErrName and ErrExists.
+// afterwards, or nothing is; errors.Is tells ErrName, ErrExists, ErrSize and ErrExponent.
 func (p *Provider) Create(name string, t Template) (*Key, error) {
 	if err := p.store.mayCreate(name); err != nil {
 		return nil, err
@@ -64,6 +65,9 @@ func (p *Provider) Create(name string, t Template) (*Key, error) {
 
 // create fills in the key's two parts and the Name of its parent.
 func (c *connection) create(t Template, file *keyFile) error {
+	if err := c.mayHave(t); err != nil {
+		return err
+	}
 	found, err := c.standardParent(nil, file)
 	if err != nil {
 		return err
@@ -71,7 +75,7 @@ func (c *connection) create(t Template, file *keyFile) error {
 	return c.withParent(found, func(p *parent) error {
 		r, err := c.createBelow(p, t)
 		if err != nil {
-			return parentError("create the key", err)
+			return parentError("create the key", c.refused(t, err))
 		}
 		file.public, file.private, file.parentName = r.OutPublic.Bytes(), r.OutPrivate.Buffer, p.handle.Name.Buffer
 		return nil
@@ -96,19 +100,12 @@ func (c *connection) createBelow(p *parent, t Template) (*tpm2.CreateResponse, e
 
 // keyTemplate is a key that signs and decrypts with any padding, is born in this TPM and never leaves it.
 func keyTemplate(t Template) tpm2.TPMTPublic {
-	if t.Bits == 0 {
-		t.Bits = DefaultBits
-	}
 	return tpm2.TPMTPublic{
 		Type:    tpm2.TPMAlgRSA,
 		NameAlg: tpm2.TPMAlgSHA256,
 		ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true, UserWithAuth: true,
 			NoDA: !t.DA, SignEncrypt: true, Decrypt: true},
-		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, &tpm2.TPMSRSAParms{
-			Symmetric: tpm2.TPMTSymDefObject{Algorithm: tpm2.TPMAlgNull},
-			Scheme:    tpm2.TPMTRSAScheme{Scheme: tpm2.TPMAlgNull},
-			KeyBits:   tpm2.TPMKeyBits(t.Bits),
-		}),
-		Unique: tpm2.NewTPMUPublicID(tpm2.TPMAlgRSA, &tpm2.TPM2BPublicKeyRSA{}),
+		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, rsaParms(t.bits(), t.exponent())),
+		Unique:     tpm2.NewTPMUPublicID(tpm2.TPMAlgRSA, &tpm2.TPM2BPublicKeyRSA{}),
 	}
 }

@@ -3,6 +3,7 @@ package provider
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/go-tpm/tpm2"
 )
@@ -22,6 +23,8 @@ var (
 	ErrNoTPM      = errors.New("no TPM can be reached")
 	ErrLockout    = errors.New("locked after too many wrong passwords")
 	ErrUsage      = errors.New("the key is not made for this")
+	ErrSize       = errors.New("the TPM has no RSA keys of this size")
+	ErrExponent   = errors.New("not a public exponent for a key of this TPM")
 )
 
 // What a layer below the chip or above it answered with: TSS2 layers in bits 16 to 23 (TSS 2.0 Overview, 3.2).
@@ -49,10 +52,14 @@ var explanations = []struct {
 	{tpm2.TPMRCValue, nil, "the TPM does not take this value"},
 }
 
+// explained are the errors that say already what the code of the TPM means there.
+var explained = []error{ErrParentAuth, ErrPIN, ErrSize, ErrExponent}
+
 // explain adds what a TPM's error means, and what to do.
 func explain(err error) error {
 	var rc tpm2.TPMRC
-	if !errors.As(err, &rc) || errors.Is(err, ErrParentAuth) || errors.Is(err, ErrPIN) {
+	said := func(sentinel error) bool { return errors.Is(err, sentinel) }
+	if !errors.As(err, &rc) || slices.ContainsFunc(explained, said) {
 		return err
 	}
 	for _, e := range explanations {

@@ -32,7 +32,7 @@ var verbs []verb
 
 func init() { // help shows the table that it is in
 	verbs = []verb{
-		{"new", "[-bits N] [-label TEXT] [-id HEX] [-pin] [-da] [-system] [-json] [NAME]", "make a key", newDetails, newFlags, runNew},
+		{"new", "[-bits N] [-exponent N] [-label TEXT] [-id HEX] [-pin] [-da] [-system] [-json] [NAME]", "make a key", newDetails, newFlags, runNew},
 		{"list", "[-names] [-json]", "list the keys", listDetails, listFlags, runList},
 		{"show", "[-json] NAME", "show what is known of a key", keyJSONDetails, jsonFlags, runShow},
 		{"pub", "[-pem] [-json] NAME", "print a public key", pubDetails, pubFlags, runPub},

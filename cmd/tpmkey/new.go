@@ -16,6 +16,7 @@ const newDetails = `
 NAME is USER@HOST when it is left out and free.
 
   -bits N       size of the modulus: 2048 (the default), 3072 or 4096, if the TPM can
+  -exponent N   the public exponent: 65537 (the default), or another that the TPM takes
   -label TEXT   what programs call the key (default: NAME)
   -id HEX       the key's CKA_ID (default: SHA-1 of the modulus)
   -pin          ask for a PIN, without which the key cannot be used
@@ -32,6 +33,7 @@ the TPM is cleared or breaks, the key is lost, so have another way in.
 
 type newOptions struct {
 	bits      int
+	exponent  int
 	label, id string
 	da        bool
 	system    bool
@@ -39,6 +41,7 @@ type newOptions struct {
 
 func newFlags(f *flag.FlagSet, t *tool) {
 	f.IntVar(&t.new.bits, "bits", provider.DefaultBits, "")
+	f.IntVar(&t.new.exponent, "exponent", 0, "")
 	f.StringVar(&t.new.label, "label", "", "")
 	f.StringVar(&t.new.id, "id", "", "")
 	f.BoolVar(&t.pin.wanted, "pin", false, "")
@@ -86,7 +89,7 @@ func (o newOptions) template() (provider.Template, error) {
 	case !slices.Contains(keySizes, o.bits):
 		return provider.Template{}, usageError(fmt.Sprintf("-bits %d: a key has one of %v", o.bits, keySizes))
 	}
-	return provider.Template{Bits: o.bits, Label: o.label, ID: id, DA: o.da}, nil
+	return provider.Template{Bits: o.bits, Exponent: o.exponent, Label: o.label, ID: id, DA: o.da}, nil
 }
 
 // dirs are where to make the key. A user without a home does not get it into the system's directory instead.
