@@ -292,6 +292,11 @@ func (s *store) add(k *Key) error {
 	if err != nil {
 		return err
 	}
+	unlock, err := lockDir(filepath.Dir(k.path))
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	key, err := writeTemporary(k.path, text, keyMode)
 	if err != nil {
 		return err
@@ -359,19 +364,6 @@ func (s *store) replace(old, k *Key) error {
 	return syncDir(filepath.Dir(k.path))
 }
 
-// lockDir keeps two processes from replacing files of one directory at once.
-func lockDir(dir string) (unlock func(), err error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
-	}
-	return func() { f.Close() }, nil
-}
-
 func copyOwner(from, to string) error {
 	var st unix.Stat_t
 	if err := unix.Stat(from, &st); err != nil {
@@ -385,7 +377,7 @@ func copyOwner(from, to string) error {
 
 // writeTemporary writes a hidden file beside path to the disk.
 func writeTemporary(path string, text []byte, mode os.FileMode) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), temporary+"*")
 	if err != nil {
 		return "", err
 	}
@@ -408,6 +400,11 @@ func syncDir(dir string) error {
 
 // Delete removes a key's files: the private part first, without which the others are of no use.
 func (p *Provider) Delete(k *Key) error {
+	unlock, err := lockDir(filepath.Dir(k.path))
+	if err != nil {
+		return fmt.Errorf("delete key %q: %w", k.name, err)
+	}
+	defer unlock()
 	if err := os.Remove(k.path); err != nil {
 		return fmt.Errorf("delete key %q: %w", k.name, err)
 	}
