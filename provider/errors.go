@@ -53,7 +53,7 @@ var explanations = []struct {
 }
 
 // explained are the errors that say already what the code of the TPM means there.
-var explained = []error{ErrParentAuth, ErrPIN, ErrSize, ErrExponent}
+var explained = []error{ErrParentAuth, ErrPIN, ErrFormat, ErrSize, ErrExponent}
 
 // explain adds what a TPM's error means, and what to do.
 func explain(err error) error {

@@ -78,7 +78,7 @@ func (c *connection) loadBelow(p *parent, k *Key) (tpm2.NamedHandle, error) {
 		InPublic:     tpm2.BytesAs2B[tpm2.TPMTPublic](k.file.public),
 	}.Execute(c.tpm)
 	if err != nil {
-		return tpm2.NamedHandle{}, parentError("load the key below its parent", err)
+		return tpm2.NamedHandle{}, k.loadError(err)
 	}
 	name, err := tpm2.ObjectName(&k.area.TPMTPublic)
 	if err != nil || !bytes.Equal(name.Buffer, r.Name.Buffer) {
@@ -87,6 +87,18 @@ func (c *connection) loadBelow(p *parent, k *Key) (tpm2.NamedHandle, error) {
 	}
 	return tpm2.NamedHandle{Handle: r.ObjectHandle, Name: r.Name}, nil
 }
+
+// loadError tells a damaged file from another TPM: below the parent that the key was made under, what is whole loads.
+func (k *Key) loadError(err error) error {
+	var rc tpm2.TPMRC
+	if k.file.parentName != nil && errors.As(err, &rc) && isOfParameter(rc) {
+		return fmt.Errorf("%w: it is damaged: this is the TPM that the key was made in, and it does not load: %w", ErrFormat, err)
+	}
+	return parentError("load the key below its parent", err)
+}
+
+// isOfParameter tells whether a TPM found fault with a parameter (format-one codes, Part 2, 6.6.3).
+func isOfParameter(rc tpm2.TPMRC) bool { return rc&^0xFFF == 0 && rc&0xC0 == 0xC0 }
 
 // parentError tells a parent's password, which we have not, from a key's.
 func parentError(what string, err error) error {
@@ -139,8 +151,23 @@ func checkPin(p *parent, f *keyFile) error {
 	if f.parentName == nil || bytes.Equal(f.parentName, p.handle.Name.Buffer) {
 		return nil
 	}
-	return fmt.Errorf("%w: its parent has Name %x, but the key was made under %x; the TPM was cleared or replaced, or something stands between it and us",
-		ErrWrongTPM, p.handle.Name.Buffer, f.parentName)
+	return fmt.Errorf("%w: its parent%s has Name %x, but the key was made under %x; the TPM was cleared or replaced, %sor something stands between it and us",
+		ErrWrongTPM, p.where(), p.handle.Name.Buffer, f.parentName, p.moved())
+}
+
+// where and moved say more of a parent that an administrator can put another key in the place of.
+func (p *parent) where() string {
+	if p.transient {
+		return ""
+	}
+	return fmt.Sprintf(" at %#x", p.handle.Handle.HandleValue())
+}
+
+func (p *parent) moved() string {
+	if p.transient {
+		return ""
+	}
+	return "another key was put there, "
 }
 
 func (c *connection) persistentSRK() (*parent, error) {
