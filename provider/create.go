@@ -36,7 +36,7 @@ func (t Template) check() error {
 }
 
 // Create makes a key in the TPM (TPM2_Create, Part 3, 12.1) and its file in the first directory, which is made if need be. It is all there
-// afterwards, or nothing is; errors.Is tells ErrName, ErrExists, ErrSize and ErrExponent.
+// afterwards, or nothing is; errors.Is tells ErrName, ErrExists, ErrSize, ErrExponent and ErrROCA.
 func (p *Provider) Create(name string, t Template) (*Key, error) {
 	if err := p.store.mayCreate(name); err != nil {
 		return nil, err
@@ -54,6 +54,9 @@ func (p *Provider) Create(name string, t Template) (*Key, error) {
 	}
 	k, err := newKey(p, name, p.store.keyPath(p.store.dirs[0], name), file)
 	if err != nil {
+		return nil, fmt.Errorf("create key %q: %w", name, err)
+	}
+	if err := k.checkROCA(); err != nil {
 		return nil, fmt.Errorf("create key %q: %w", name, err)
 	}
 	file.id = k.ID()

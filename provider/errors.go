@@ -24,6 +24,7 @@ var (
 	ErrLockout    = errors.New("locked after too many wrong passwords")
 	ErrUsage      = errors.New("the key is not made for this")
 	ErrSize       = errors.New("the TPM has no RSA keys of this size")
+	ErrROCA       = errors.New("this TPM makes RSA keys that can be factored (ROCA, CVE-2017-15361)")
 	ErrExponent   = errors.New("not a public exponent for a key of this TPM")
 )
 

@@ -101,7 +101,7 @@ func runShow(t *tool, args []string) error {
 		{"label", printable(k.Label())},
 		{"id", fmt.Sprintf("%x", k.ID())},
 		{"file", printable(k.Path())},
-		{"key", fmt.Sprintf("RSA %d", k.Public().N.BitLen())},
+		{"key", kind(k)},
 		{"fingerprint", fingerprint},
 		{"use", use(k)},
 		{"pin", hasPIN(k)},
@@ -121,6 +121,14 @@ func (t *tool) key(args []string) (*provider.Key, error) {
 		return nil, err
 	}
 	return t.open().Key(name)
+}
+
+func kind(k *provider.Key) string {
+	kind := fmt.Sprintf("RSA %d", k.Public().N.BitLen())
+	if k.ROCA() {
+		kind += ", can be factored (ROCA, CVE-2017-15361): make another key, and trust this one no more"
+	}
+	return kind
 }
 
 func use(k *provider.Key) string {
