@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -189,19 +190,54 @@ func TestSearch(t *testing.T) {
 		t.Errorf("a device that the environment names: %v", err)
 	}
 	t.Setenv("TPMKEY_DEVICE", "")
-	for _, path := range order {
-		if _, err := os.Stat(strings.TrimPrefix(path, "broker:")); err == nil {
-			t.Logf("%s is on this machine, so the search finds it", path)
-			return
+	if want := []string{"/dev/tpms", "broker:/run/tpmkey/tpms.sock", "/dev/tpmrm0", "/dev/tpm0"}; !slices.Equal(order, want) {
+		t.Errorf("searched for %q", order)
+	}
+	// What is on this machine must not matter.
+	dir, usual := t.TempDir(), order
+	t.Cleanup(func() { order = usual })
+	first, second := listenOn(t, dir, "first"), listenOn(t, dir, "second")
+	for _, row := range []struct {
+		order []string
+		want  string // "": nothing is found
+	}{
+		{[]string{first, second}, first},
+		{[]string{"/dev/tpm-none", "broker:" + dir + "/none", second, first}, second},
+		{[]string{"/dev/tpm-none", "broker:" + dir + "/none"}, ""},
+	} {
+		order = row.order
+		checkSearch(t, row.want)
+	}
+}
+
+// listenOn gives the spec of a socket that takes connections, and never answers.
+func listenOn(t *testing.T, dir, name string) string {
+	t.Helper()
+	l, err := net.Listen("unix", filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return "unix:" + l.Addr().String()
+}
+
+func checkSearch(t *testing.T, want string) {
+	t.Helper()
+	d, err := Open("")
+	if err == nil {
+		defer d.Close()
+		if d.Spec() != want {
+			t.Errorf("%q: opened %s, want %q", order, d.Spec(), want)
 		}
+		return
 	}
-	_, err = Open("")
-	if !errors.As(err, &notFound) || len(notFound.Tried) != len(order) {
-		t.Fatalf("a machine without a TPM: %v", err)
+	var notFound *NotFoundError
+	if want != "" || !errors.As(err, &notFound) || len(notFound.Tried) != len(order) {
+		t.Errorf("%q: %v, want %q", order, err, want)
 	}
-	for _, path := range order {
-		if !strings.Contains(err.Error(), path) {
-			t.Errorf("%s is not said to have been tried: %v", path, err)
+	for _, spec := range order {
+		if !strings.Contains(err.Error(), spec) {
+			t.Errorf("%s is not said to have been tried: %v", spec, err)
 		}
 	}
 }
