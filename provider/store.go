@@ -167,7 +167,7 @@ func (p *Provider) Key(name string) (*Key, error) {
 			return k, err
 		}
 	}
-	return nil, fmt.Errorf("%w: %q is not in %s", ErrNotFound, name, strings.Join(s.dirs, " or "))
+	return nil, fmt.Errorf("%w: %q is not in %s; tpmkey list shows those that are, and tpmkey new makes one", ErrNotFound, name, strings.Join(s.dirs, " or "))
 }
 
 func isLink(path string) bool {

@@ -149,14 +149,14 @@ func verbOf(name string) (*verb, error) {
 // oneName is the only argument of most verbs.
 func oneName(args []string) (string, error) {
 	if len(args) != 1 {
-		return "", usageError(fmt.Sprintf("it takes the name of one key, not %d arguments", len(args)))
+		return "", usageError(fmt.Sprintf("this command needs the name of one key, not %d arguments; run: tpmkey help", len(args)))
 	}
 	return args[0], nil
 }
 
 func noArguments(args []string) error {
 	if len(args) > 0 {
-		return usageError(fmt.Sprintf("it takes no argument %q", args[0]))
+		return usageError(fmt.Sprintf("this command takes no argument %q; run: tpmkey help", args[0]))
 	}
 	return nil
 }
