@@ -175,13 +175,22 @@ func isLink(path string) bool {
 	return err == nil && info.Mode().Type() == os.ModeSymlink
 }
 
+// linkError says of a file that is there, and yet is not, why.
+func linkError(path string, err error) error {
+	to, linked := os.Readlink(path)
+	if linked != nil || !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("it is a link to %s: %w", to, err)
+}
+
 // read gives a key from its file, or as it was read before if the file is the same. The caller holds mu.
 func (s *store) read(p *Provider, dir, name string) (*Key, error) {
 	path := s.keyPath(dir, name)
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
 		delete(s.known, path)
-		return nil, &FileError{path, err}
+		return nil, &FileError{path, linkError(path, err)}
 	}
 	if known, ok := s.known[path]; ok && known.stamp == stampOf(&st) {
 		return known.key, known.err
