@@ -2,6 +2,9 @@ package provider
 
 import (
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-tpm/tpm2"
 )
@@ -26,6 +29,8 @@ func (t Template) check() error {
 	switch {
 	case len(t.Label) > maxLabel:
 		return fmt.Errorf("%w: a label of %d bytes, more than %d", ErrName, len(t.Label), maxLabel)
+	case !utf8.ValidString(t.Label) || strings.ContainsFunc(t.Label, unicode.IsControl): // programs print it as it is
+		return fmt.Errorf("%w: the label %q has a control character or broken UTF-8 in it", ErrName, t.Label)
 	case len(t.ID) > maxID:
 		return fmt.Errorf("%w: an id of %d bytes, more than %d", ErrName, len(t.ID), maxID)
 	}
