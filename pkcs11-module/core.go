@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -61,7 +62,8 @@ func logLine(line string) {
 		return // there is nobody to tell
 	}
 	defer f.Close()
-	fmt.Fprintf(f, "%s tpmkey-pkcs11[%d]: %s\n", time.Now().Format(time.RFC3339), os.Getpid(), line)
+	head := fmt.Sprintf("%s tpmkey-pkcs11[%d]: ", time.Now().Format(time.RFC3339), os.Getpid())
+	fmt.Fprint(f, head+strings.ReplaceAll(line, "\n", "\n"+head)+"\n") // joined errors have several lines
 }
 
 //export tpmkey_core
