@@ -200,14 +200,28 @@ static void pointerless(CK_SESSION_HANDLE s, CK_RV want)
 	CHECK(want, f->C_CancelFunction(s));
 }
 
+static CK_RV lock(void *mutex)
+{
+	(void)mutex;
+	return CKR_OK;
+}
+
 static void null(void)
 {
 	CK_SESSION_HANDLE s;
+	CK_C_INITIALIZE_ARGS half = { .LockMutex = lock }, reserved = { .pReserved = &half };
 
+	CHECK(CKR_ARGUMENTS_BAD, f->C_GetFunctionList(NULL));
 	all(1, CKR_CRYPTOKI_NOT_INITIALIZED);
 	pointerless(1, CKR_CRYPTOKI_NOT_INITIALIZED);
+	CHECK(CKR_CRYPTOKI_NOT_INITIALIZED, f->C_CloseAllSessions(0));
 	CHECK(CKR_CRYPTOKI_NOT_INITIALIZED, f->C_Finalize(NULL));
+	CHECK(CKR_ARGUMENTS_BAD, f->C_Initialize(&half));
+	CHECK(CKR_ARGUMENTS_BAD, f->C_Initialize(&reserved));
 	CHECK(CKR_OK, f->C_Initialize(NULL));
+	CHECK(CKR_CRYPTOKI_ALREADY_INITIALIZED, f->C_Initialize(NULL));
+	CHECK(CKR_ARGUMENTS_BAD, f->C_Finalize(&half));
+	CHECK(CKR_SLOT_ID_INVALID, f->C_CloseAllSessions(7));
 	s = open_session();
 	sign(s, private_key(s));
 	all(s, CKR_ARGUMENTS_BAD);
