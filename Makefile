@@ -39,8 +39,10 @@ p11kitdir ?= $(PREFIX)/share/p11-kit/modules
 # p11-kit looks for a bare name in the distribution's own folder.
 p11kitmodule ?= $(if $(filter /usr,$(PREFIX)),,$(moduledir)/)tpmkey-pkcs11.so
 
-# The same bytes from every checkout.
-GOBUILDFLAGS ?= -trimpath -buildvcs=false -ldflags '-s -w -buildid= -B none'
+# The same bytes from every checkout, also from somebody else's, whose history git
+# does not show. All that compiles has these flags, or everything is compiled twice.
+GOCOMPILEFLAGS := -trimpath -buildvcs=false
+GOBUILDFLAGS ?= $(GOCOMPILEFLAGS) -ldflags '-s -w -buildid= -B none'
 
 packages_build := gcc libc6-dev libssl-dev libp11-kit-dev
 packages_demo := $(packages_build) openssh-client openssh-server openssl
@@ -68,13 +70,13 @@ test: packages-test lint build
 
 lint: vet
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted"; exit 1; fi
-	CGO_ENABLED=0 $(GO) build ./...
-	$(GO) run $(STATICCHECK) -tags check,bench ./...
+	CGO_ENABLED=0 $(GO) build $(GOCOMPILEFLAGS) ./...
+	GOFLAGS="$$($(GO) env GOFLAGS) $(GOCOMPILEFLAGS)" $(GO) run $(STATICCHECK) -tags check,bench ./...
 	shellcheck scripts/*.sh .ci/run
 
 vet:
-	$(GO) vet ./...
-	$(GO) vet -tags check,bench ./...
+	$(GO) vet $(GOCOMPILEFLAGS) ./...
+	$(GO) vet $(GOCOMPILEFLAGS) -tags check,bench ./...
 
 check: packages-check build demo-programs
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -tags check ./...

@@ -32,7 +32,7 @@ var simulatorProgram = sync.OnceValues(func() (string, error) {
 	}
 	defer os.RemoveAll(dir)
 	program := filepath.Join(dir, "tpmkey-sim")
-	build := exec.Command("go", "build", "-o", program, "tpmkey.example/cmd/tpmkey-sim")
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", program, "tpmkey.example/cmd/tpmkey-sim")
 	build.Env = append(os.Environ(), "CGO_ENABLED=1")
 	if output, err := build.CombinedOutput(); err != nil {
 		return "", errors.Join(errors.New("tpmkey-sim cannot be built (needs gcc and libssl-dev)"), err, errors.New(string(output)))
