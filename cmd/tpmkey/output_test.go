@@ -32,6 +32,9 @@ var closedOutputs = map[string]func(*testing.T) *os.File{
 // printing are command lines that print something. They run one after the other.
 var printing = [][]string{
 	{"new", "demo"}, {"list"}, {"show", "demo"}, {"pub", "demo"}, {"pub", "-pem", "demo"}, {"device"}, {"version"}, {"help"}, {"help", "new"},
+	{"list", "-json"}, {"show", "-json", "demo"}, {"pub", "-json", "demo"}, {"device", "-json"}, {"list", "-names"},
+	{"sign", "demo", "output_test.go"}, {"sign", "-base64", "demo", "output_test.go"}, {"csr", "demo"},
+	{"ssh", "-dry-run", "-config", "/nonexistent/config", "-module", "output_test.go"},
 }
 
 // Output that cannot be written makes one error and exit status 1, for every verb.

@@ -10,25 +10,29 @@ import (
 )
 
 // replaceFile writes a file so that it has the old contents or the new ones, whatever happens on the way. What is there keeps owner and mode, and what a symbolic
-// link leads to is replaced, not the link; a device or a FIFO is written to. A new file gets the mode that is named.
+// link leads to is replaced, not the link; a device or a FIFO is written to. A new file gets the mode that is named, less the umask.
 func replaceFile(path string, text []byte, mode os.FileMode) error {
+	var st unix.Stat_t
+	there := unix.Stat(path, &st)
+	if there == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return writeInto(path, text)
+	}
 	path, err := resolved(path)
 	if err != nil {
 		return err
 	}
-	var st unix.Stat_t
-	err = unix.Stat(path, &st)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return writeAndRename(path, text, func(f *os.File) error { return f.Chmod(mode) })
-	case err != nil:
-		return &os.PathError{Op: "stat", Path: path, Err: err}
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return writeInto(path, text)
+	if there != nil {
+		return writeAndRename(path, text, func(f *os.File) error { return f.Chmod(mode &^ umask()) })
 	}
 	return writeAndRename(path, text, func(f *os.File) error {
 		return errors.Join(f.Chown(int(st.Uid), int(st.Gid)), f.Chmod(os.FileMode(st.Mode&0o777)))
 	})
+}
+
+func umask() os.FileMode {
+	mask := unix.Umask(0o077)
+	unix.Umask(mask)
+	return os.FileMode(mask)
 }
 
 // resolved follows symbolic links. A path at which there is nothing yet is itself.

@@ -30,6 +30,7 @@ type tool struct {
 	pin         pinOptions
 	cert        certOptions
 	ssh         sshOptions
+	operation   operationOptions
 
 	keys     *provider.Provider // once opened
 	stopping context.Context    // nil until a TPM was opened, or a person asked

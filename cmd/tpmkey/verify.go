@@ -1,0 +1,162 @@
+package main
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+
+	"golang.org/x/crypto/ssh"
+)
+
+const verifyDetails = `
+Tells whether SIGNATURE is the key's over FILE, or over standard input: the exit code
+is 0 if it is. No TPM is needed.
+
+  -pub FILE     the public key, instead of NAME: a line of OpenSSH's, PEM, or a
+                certificate
+  -hash NAME    sha256 (the default), sha384, sha512 or sha1
+  -scheme NAME  pkcs1 (RSASSA-PKCS1-v1_5, the default) or pss (RSASSA-PSS)
+  -salt N       the salt of pss has to have so many bytes (default: any number)
+  -digest       the input is the digest already
+  -base64       SIGNATURE is base64
+`
+
+func verifyFlags(f *flag.FlagSet, t *tool) {
+	signatureFlags(f, t)
+	f.StringVar(&t.operation.pub, "pub", "", "")
+}
+
+func runVerify(t *tool, args []string) error {
+	hash, err := t.operation.signatureScheme()
+	if err != nil {
+		return err
+	}
+	public, rest, err := t.verifier(args)
+	if err != nil {
+		return err
+	}
+	signature, file, err := nameAndFile(rest)
+	switch {
+	case err != nil:
+		return usageError("it takes a key, a signature, and at most one file")
+	case signature == "-" && file == "-":
+		return usageError("the signature and what is signed cannot both come from standard input")
+	}
+	sig, err := t.decoded(signature)
+	if err != nil {
+		return err
+	}
+	digest, err := t.digestOf(file, hash)
+	if err != nil {
+		return err
+	}
+	if err := t.operation.verify(public, hash, digest, sig); err != nil {
+		return fmt.Errorf("verify %s: %w", signature, err)
+	}
+	t.say("the signature is good")
+	return nil
+}
+
+// verifier takes the key from the arguments, or from -pub.
+func (t *tool) verifier(args []string) (public *rsa.PublicKey, rest []string, err error) {
+	if t.operation.pub != "" {
+		text, err := t.input(t.operation.pub)
+		if err == nil {
+			public, err = parsePublic(text)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("-pub: %w", err)
+		}
+		return public, args, nil
+	}
+	if len(args) == 0 {
+		return nil, nil, usageError("it takes the name of a key, or -pub FILE")
+	}
+	k, err := t.open().Key(args[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	return k.Public(), args[1:], nil
+}
+
+// publicForms are what a public key can be written as, by the type of the PEM block; "" is a line of OpenSSH's.
+var publicForms = map[string]func([]byte) (any, error){
+	"PUBLIC KEY":     x509.ParsePKIXPublicKey,
+	"RSA PUBLIC KEY": func(der []byte) (any, error) { return x509.ParsePKCS1PublicKey(der) },
+	"CERTIFICATE": func(der []byte) (any, error) {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		return c.PublicKey, nil
+	},
+	"": func(line []byte) (any, error) {
+		key, _, _, _, err := ssh.ParseAuthorizedKey(line)
+		if err != nil {
+			return nil, errors.New("it is neither PEM nor a public key of OpenSSH's")
+		}
+		if key, ok := key.(ssh.CryptoPublicKey); ok {
+			return key.CryptoPublicKey(), nil
+		}
+		return nil, fmt.Errorf("it is of type %q", key.Type())
+	},
+}
+
+func parsePublic(text []byte) (*rsa.PublicKey, error) {
+	kind := ""
+	if block, _ := pem.Decode(text); block != nil {
+		kind, text = block.Type, block.Bytes
+	}
+	parse := publicForms[kind]
+	if parse == nil {
+		return nil, fmt.Errorf("it is a %q, not a public key", kind)
+	}
+	key, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	public, ok := key.(*rsa.PublicKey)
+	if !ok {
+		return nil, errors.New("it is not an RSA key")
+	}
+	return public, nil
+}
+
+var errBadSignature = errors.New("the signature is not this key's over this input, with this scheme and hash")
+
+func (o operationOptions) verify(public *rsa.PublicKey, hash crypto.Hash, digest, signature []byte) error {
+	var err error
+	if o.scheme == schemePKCS1 {
+		err = rsa.VerifyPKCS1v15(public, hash, digest, signature)
+	} else {
+		err = o.verifyPSS(public, hash, digest, signature)
+	}
+	if errors.Is(err, rsa.ErrVerification) {
+		return errBadSignature
+	}
+	return err
+}
+
+// verifyPSS finds out how long the salt is: crypto/rsa has no word for "exactly none".
+func (o operationOptions) verifyPSS(public *rsa.PublicKey, hash crypto.Hash, digest, signature []byte) error {
+	good := func(salt int) error {
+		return rsa.VerifyPSS(public, hash, digest, signature, &rsa.PSSOptions{SaltLength: salt, Hash: hash})
+	}
+	err := good(rsa.PSSSaltLengthAuto)
+	if err != nil || o.salt == anySalt {
+		return err
+	}
+	if o.salt > 0 {
+		return good(o.salt)
+	}
+	for salt := 1; salt <= public.Size(); salt++ {
+		if good(salt) == nil {
+			return rsa.ErrVerification
+		}
+	}
+	return nil
+}
