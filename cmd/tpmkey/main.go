@@ -43,6 +43,7 @@ func init() { // help shows the table that it is in
 		{"verify", "[FLAGS] NAME|-pub FILE SIGNATURE [FILE]", "check a signature", verifyDetails, verifyFlags, runVerify},
 		{"decrypt", "[FLAGS] NAME [FILE]", "decrypt a file", decryptDetails, decryptFlags, runDecrypt},
 		{"ssh", "[-remove] [-dry-run] [-module FILE] [-config FILE]", "let ssh use the keys", sshDetails, sshFlags, runSSH},
+		{"rename", "OLD NEW", "give a key another name", renameDetails, nil, runRename},
 		{"delete", "[-yes] NAME", "delete a key for ever", "Nobody can bring it back. Without a terminal to ask on, -yes is needed.\n", deleteFlags, runDelete},
 		{"device", "[-json]", "show which TPM is used, and whether its filter is a boundary", deviceDetails, jsonFlags, runDevice},
 		{"filter", "list | show NAME | check FILE | explain COMMAND", "explain what the filter lets through to a TPM", filterDetails, filterFlags, runFilter},
