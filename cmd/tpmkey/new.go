@@ -15,8 +15,8 @@ import (
 const newDetails = `
 NAME is USER@HOST when it is left out and free.
 
-  -bits N       size of the modulus: 2048 (the default), 3072 or 4096, if the TPM can
-  -exponent N   the public exponent: 65537 (the default), or another that the TPM takes
+  -bits N       2048 (the default), 3072 or 4096, of which a TPM has some
+  -exponent N   the public exponent: 65537 (the default), or what the TPM takes
   -label TEXT   what programs call the key (default: NAME)
   -id HEX       the key's CKA_ID (default: SHA-1 of the modulus)
   -pin          ask for a PIN, without which the key cannot be used
