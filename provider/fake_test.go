@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -114,44 +113,6 @@ func TestChipWithoutHashes(t *testing.T) {
 	}
 }
 
-// saltChip loads and signs with a key of the test's own, with the longest salt, as many chips do. The rest is a real one's.
-type saltChip struct {
-	tpmtest.Sender
-	key *rsa.PrivateKey
-}
-
-func (c saltChip) Send(command []byte) ([]byte, error) {
-	const handle = 0x80FFFFFF
-	switch {
-	case code(command) == tpm2.TPMCCLoad:
-		return answer(binary.BigEndian.AppendUint32(nil, handle), nameOfLoaded(command)), nil
-	case code(command) == tpm2.TPMCCSign:
-		at := bytes.Index(command, []byte{0, 32}) + 2 // the digest's size is the first such number
-		signature, err := rsa.SignPSS(rand.Reader, c.key, crypto.SHA256, command[at:at+32], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto})
-		return answer(nil, append([]byte{0x00, 0x16, 0x00, 0x0b, 1, 0}, signature...)), err
-	case code(command) == tpm2.TPMCCFlushContext && binary.BigEndian.Uint32(command[10:]) == handle:
-		return failure(0), nil
-	}
-	return c.Sender.Send(command)
-}
-
-// nameOfLoaded is the Name of what a TPM2_Load with one empty password loads, as a TPM2B.
-func nameOfLoaded(command []byte) []byte {
-	const private = 10 + 4 + 4 + 9
-	public := command[private+2+int(binary.BigEndian.Uint16(command[private:])):]
-	sum := sha256.Sum256(public[2:])
-	return append([]byte{0, 34, 0x00, 0x0b}, sum[:]...)
-}
-
-// answer is a successful response to a command with one password.
-func answer(handles, parameters []byte) []byte {
-	r := append([]byte{0x80, 0x02, 0, 0, 0, 0, 0, 0, 0, 0}, handles...)
-	r = binary.BigEndian.AppendUint32(r, uint32(len(parameters)))
-	r = append(append(r, parameters...), 0, 0, 1, 0, 0) // an empty nonce, continueSession, an empty HMAC
-	binary.BigEndian.PutUint32(r[2:], uint32(len(r)))
-	return r
-}
-
 // A key that only does PSS by itself, on a chip that only has the longest salt: that salt works, another one is refused instead of being given.
 func TestLongestSalt(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -162,8 +123,9 @@ func TestLongestSalt(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "web.pem"), pssKeyFile(t, key), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	chip := saltChip{tpmtest.Dial(t, tpmtest.SWTPM(t)), key}
-	p := provider.Open([]string{dir}, func() (transport.TPMCloser, error) { return closer{chip}, nil })
+	chip := &tpmtest.RSAChip{LongestSalt: true}
+	chip.Add(key)
+	p := provider.Open([]string{dir}, func() (transport.TPMCloser, error) { return chip, nil })
 	k, err := p.Key("web")
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/google/go-tpm/tpm2"
@@ -22,6 +23,7 @@ type Key struct {
 	file     *keyFile
 	area     *publicArea
 	identity [sha256.Size]byte // of public and private part
+	refused  sync.Map          // what the TPM does not do: lack
 }
 
 // newKey makes a key of what its file says.
@@ -94,9 +96,6 @@ func (k *Key) AuthorizedKey() ([]byte, error) {
 	return fmt.Appendf(line, " %s\n", comment), nil
 }
 
-// hasRaw tells whether the key allows the bare RSA operation, with which any padding can be done in software.
-func (k *Key) hasRaw() bool { return k.CanDecrypt() && k.area.rsa.Scheme.Scheme == tpm2.TPMAlgNull }
-
 // SignPKCS1v15 signs a digest with RSASSA-PKCS1-v1_5 (RFC 8017, 8.2). With hash 0, digest is what is padded as it stands: a whole DigestInfo, or
 // at most k-11 bytes of any kind.
 func (k *Key) SignPKCS1v15(hash crypto.Hash, digest []byte) ([]byte, error) {
@@ -113,21 +112,37 @@ func (k *Key) signPKCS1v15(hash crypto.Hash, digest []byte) ([]byte, error) {
 	if hash != 0 && len(digest) != hash.Size() {
 		return nil, fmt.Errorf("a digest of %d bytes is not one of %v", len(digest), hash)
 	}
+	if !k.CanSign() {
+		return nil, k.cannot("signatures")
+	}
 	alg, known := algOf[hash]
+	var refused error
 	if known && k.mayUse(tpm2.TPMAlgRSASSA, alg) {
 		signature, err := k.tpmSign(tpm2.TPMAlgRSASSA, alg, digest)
-		if !lacksHash(err) || !k.hasRaw() {
+		if !refusesHash(err) {
 			return signature, err
 		}
-	}
-	if !k.hasRaw() {
-		return nil, fmt.Errorf("%w: RSASSA-PKCS1-v1_5 with this hash", ErrUsage)
+		refused = err
 	}
 	padded, err := padPKCS1v15(hash, digest, k.area.public.Size())
 	if err != nil {
 		return nil, err
 	}
-	return k.rawSign(padded)
+	if signature, err := k.rawSign(padded); k.hasRaw() {
+		return signature, err
+	}
+	if refused != nil {
+		return nil, refused
+	}
+	return nil, k.cannot("RSASSA-PKCS1-v1_5 with %v", nameOf(hash))
+}
+
+// nameOf names a hash also where there is none.
+func nameOf(hash crypto.Hash) string {
+	if hash == 0 {
+		return "no hash"
+	}
+	return hash.String()
 }
 
 // SignPSS signs a digest with RSASSA-PSS (RFC 8017, 8.1), MGF1 with the same hash and a salt of saltLength bytes. Chips choose salts of their own
@@ -141,42 +156,33 @@ func (k *Key) signPSS(hash crypto.Hash, digest []byte, saltLength int) ([]byte, 
 	if !hash.Available() || len(digest) != hash.Size() {
 		return nil, fmt.Errorf("a digest of %d bytes is not one of %v", len(digest), hash)
 	}
-	if k.hasRaw() && k.CanSign() {
-		encoded, err := encodePSS(hash, digest, saltLength, k.area.public.N.BitLen())
-		if err != nil {
-			return nil, err
-		}
-		return k.rawSign(encoded)
+	if !k.CanSign() {
+		return nil, k.cannot("signatures")
 	}
+	encoded, err := encodePSS(hash, digest, saltLength, k.area.public.N.BitLen())
+	if err != nil {
+		return nil, err
+	}
+	if signature, err := k.rawSign(encoded); k.hasRaw() {
+		return signature, err
+	}
+	return k.tpmSignPSS(hash, digest, saltLength)
+}
+
+// tpmSignPSS gives a signature of the TPM's if its salt has the length that was asked for.
+func (k *Key) tpmSignPSS(hash crypto.Hash, digest []byte, saltLength int) ([]byte, error) {
 	alg, known := algOf[hash]
 	if !known || !k.mayUse(tpm2.TPMAlgRSAPSS, alg) {
-		return nil, fmt.Errorf("%w: RSASSA-PSS with %v", ErrUsage, hash)
+		return nil, k.cannot("RSASSA-PSS with %v", hash)
 	}
 	signature, err := k.tpmSign(tpm2.TPMAlgRSAPSS, alg, digest)
 	if err != nil {
 		return nil, err
 	}
 	if rsa.VerifyPSS(k.area.public, hash, digest, signature, &rsa.PSSOptions{SaltLength: saltLength}) != nil {
-		return nil, fmt.Errorf("%w: this TPM does not make PSS salts of %d bytes, and the key does not allow the padding to be done outside of it", ErrUsage, saltLength)
+		return nil, k.cannot("this TPM does not make PSS salts of %d bytes by itself, and the padding cannot be done outside of it", saltLength)
 	}
 	return signature, nil
-}
-
-// mayUse tells whether the key signs with a scheme and a hash by itself.
-func (k *Key) mayUse(scheme, hash tpm2.TPMAlgID) bool {
-	own := k.area.rsa.Scheme
-	if !k.CanSign() {
-		return false
-	}
-	if own.Scheme == tpm2.TPMAlgNull {
-		return true
-	}
-	details, err := own.Details.RSASSA()
-	if own.Scheme == tpm2.TPMAlgRSAPSS {
-		pss, pssErr := own.Details.RSAPSS()
-		return scheme == own.Scheme && pssErr == nil && pss.HashAlg == hash
-	}
-	return scheme == own.Scheme && err == nil && details.HashAlg == hash
 }
 
 // algOf are the hashes that TPM2_Sign is asked for.
@@ -199,6 +205,9 @@ func (k *Key) tpmSign(scheme, hash tpm2.TPMAlgID, digest []byte) (signature []by
 		signature, err = signatureOf(r.Signature)
 		return err
 	})
+	if refusesHash(err) {
+		k.learn(lack{scheme, hash})
+	}
 	return signature, err
 }
 
@@ -237,9 +246,13 @@ func (k *Key) raw(in []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%d bytes, the key takes %d", len(in), k.area.public.Size())
 	}
 	if !k.hasRaw() {
-		return nil, fmt.Errorf("%w: the raw RSA operation", ErrUsage)
+		return nil, k.cannot("the bare RSA operation")
 	}
-	out, err := k.tpmDecrypt(tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgNull}, in)
+	out, err := k.tpmDecrypt(tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgNull}, in, nil)
+	if refusesRaw(err) {
+		k.learn(lackRaw)
+		return nil, fmt.Errorf("%w: %w", k.cannot("the bare RSA operation"), err)
+	}
 	if err != nil || len(out) > len(in) {
 		return nil, err
 	}
@@ -247,18 +260,18 @@ func (k *Key) raw(in []byte) ([]byte, error) {
 }
 
 // tpmDecrypt is TPM2_RSA_Decrypt (Part 3, 14.3).
-func (k *Key) tpmDecrypt(scheme tpm2.TPMTRSADecrypt, ciphertext []byte) (plaintext []byte, err error) {
+func (k *Key) tpmDecrypt(scheme tpm2.TPMTRSADecrypt, ciphertext, label []byte) (plaintext []byte, err error) {
 	if !k.CanDecrypt() {
-		return nil, fmt.Errorf("%w: decryption", ErrUsage)
+		return nil, k.cannot("decryption")
 	}
 	err = k.provider.withKey(k, func(c *connection, key tpm2.AuthHandle) error {
-		r, err := tpm2.RSADecrypt{KeyHandle: key, CipherText: tpm2.TPM2BPublicKeyRSA{Buffer: ciphertext}, InScheme: scheme}.Execute(c.tpm)
+		r, err := tpm2.RSADecrypt{KeyHandle: key, CipherText: tpm2.TPM2BPublicKeyRSA{Buffer: ciphertext}, InScheme: scheme, Label: tpm2.TPM2BData{Buffer: label}}.Execute(c.tpm)
 		if err == nil {
 			plaintext = r.Message.Buffer
 		}
 		return err
 	})
-	if errors.Is(err, tpm2.TPMRCValue) {
+	if errors.Is(err, tpm2.TPMRCValue) && !refusesRaw(err) {
 		err = fmt.Errorf("%w: %w", rsa.ErrDecryption, err)
 	}
 	return plaintext, err
@@ -272,14 +285,16 @@ func (k *Key) DecryptPKCS1v15(ciphertext []byte) ([]byte, error) {
 }
 
 func (k *Key) decryptPKCS1v15(ciphertext []byte) ([]byte, error) {
-	if !k.hasRaw() {
-		return k.tpmDecrypt(tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgRSAES, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgRSAES, &tpm2.TPMSEncSchemeRSAES{})}, ciphertext)
-	}
 	encoded, err := k.raw(ciphertext)
-	if err != nil {
+	switch {
+	case k.hasRaw() && err != nil:
 		return nil, err
+	case k.hasRaw():
+		return unpadPKCS1v15(encoded)
+	case !k.mayUse(tpm2.TPMAlgRSAES, tpm2.TPMAlgNull):
+		return nil, k.cannot("RSAES-PKCS1-v1_5")
 	}
-	return unpadPKCS1v15(encoded)
+	return k.tpmDecrypt(tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgRSAES, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgRSAES, &tpm2.TPMSEncSchemeRSAES{})}, ciphertext, nil)
 }
 
 // DecryptOAEP decrypts with RSAES-OAEP (RFC 8017, 7.1), the padding in software where the key allows it. A TPM takes one hash for both purposes, and only
@@ -293,23 +308,28 @@ func (k *Key) decryptOAEP(hash, mgfHash crypto.Hash, label, ciphertext []byte) (
 	if !hash.Available() || !mgfHash.Available() {
 		return nil, fmt.Errorf("%w: an unknown hash", ErrUsage)
 	}
-	if !k.hasRaw() {
-		return k.tpmDecryptOAEP(hash, mgfHash, label, ciphertext)
-	}
 	encoded, err := k.raw(ciphertext)
-	if err != nil {
+	switch {
+	case k.hasRaw() && err != nil:
 		return nil, err
+	case k.hasRaw():
+		return unpadOAEP(hash, mgfHash, label, encoded)
 	}
-	return unpadOAEP(hash, mgfHash, label, encoded)
+	return k.tpmDecryptOAEP(hash, mgfHash, label, ciphertext)
 }
 
 func (k *Key) tpmDecryptOAEP(hash, mgfHash crypto.Hash, label, ciphertext []byte) ([]byte, error) {
 	alg, known := algOf[hash]
-	if !known || hash != mgfHash || len(label) > 0 {
-		return nil, fmt.Errorf("%w: OAEP with a label or with two hashes", ErrUsage)
+	switch {
+	case !known || !k.mayUse(tpm2.TPMAlgOAEP, alg):
+		return nil, k.cannot("RSAES-OAEP with %v", hash)
+	case hash != mgfHash:
+		return nil, k.cannot("RSAES-OAEP with two hashes")
+	case len(label) > 0 && label[len(label)-1] != 0:
+		return nil, k.cannot("RSAES-OAEP with a label that does not end with a NUL byte")
 	}
 	scheme := tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgOAEP, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgOAEP, &tpm2.TPMSEncSchemeOAEP{HashAlg: alg})}
-	return k.tpmDecrypt(scheme, ciphertext)
+	return k.tpmDecrypt(scheme, ciphertext, label)
 }
 
 // about names the key in an error that has to do with something of it.

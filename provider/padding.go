@@ -10,11 +10,8 @@ import (
 	_ "crypto/sha512"
 	"crypto/subtle"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/big"
-
-	"github.com/google/go-tpm/tpm2"
 )
 
 // digestInfos are the DER prefixes of a DigestInfo (RFC 8017, 9.2, note 1): the digest follows.
@@ -144,9 +141,4 @@ func unpadPKCS1v15(em []byte) ([]byte, error) {
 func publicOperation(k *rsa.PublicKey, signature []byte) []byte {
 	m := new(big.Int).Exp(new(big.Int).SetBytes(signature), big.NewInt(int64(k.E)), k.N)
 	return m.FillBytes(make([]byte, k.Size()))
-}
-
-// lacksHash tells whether the chip refused a hash, so that the padding has to be done in software.
-func lacksHash(err error) bool {
-	return errors.Is(err, tpm2.TPMRCHash) || errors.Is(err, tpm2.TPMRCScheme) || errors.Is(err, tpm2.TPMRCValue)
 }

@@ -3,6 +3,7 @@ package tpmtest
 import (
 	"crypto/rsa"
 	"encoding/asn1"
+	"encoding/binary"
 	"encoding/pem"
 	"testing"
 
@@ -30,12 +31,20 @@ const OwnerParent = uint32(tpm2.TPMRHOwner)
 func KeyFile(t testing.TB, public tpm2.TPMTPublic, key *rsa.PublicKey, parent uint32) []byte {
 	t.Helper()
 	public.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgRSA, &tpm2.TPM2BPublicKeyRSA{Buffer: key.N.Bytes()})
+	return KeyFileOf(t, tpm2.Marshal(public), []byte{0}, parent)
+}
+
+// KeyFileOf is a TSS2 key file of a key without a PIN: of the contents of its public
+// and its private part.
+func KeyFileOf(t testing.TB, public, private []byte, parent uint32) []byte {
+	t.Helper()
+	sized := func(b []byte) []byte { return append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...) }
 	der, err := asn1.Marshal(struct {
 		Type            asn1.ObjectIdentifier
 		EmptyAuth       bool `asn1:"explicit,tag:0"`
 		Parent          int64
 		Public, Private []byte
-	}{asn1.ObjectIdentifier{2, 23, 133, 10, 1, 3}, true, int64(parent), tpm2.Marshal(tpm2.New2B(public)), []byte{0, 1, 0}})
+	}{asn1.ObjectIdentifier{2, 23, 133, 10, 1, 3}, true, int64(parent), sized(public), sized(private)})
 	if err != nil {
 		t.Fatal(err)
 	}
