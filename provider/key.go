@@ -116,13 +116,12 @@ func (k *Key) signPKCS1v15(hash crypto.Hash, digest []byte) ([]byte, error) {
 		return nil, k.cannot("signatures")
 	}
 	alg, known := algOf[hash]
-	var refused error
-	if known && k.mayUse(tpm2.TPMAlgRSASSA, alg) {
+	byTPM := known && k.mayUse(tpm2.TPMAlgRSASSA, alg)
+	if byTPM && k.refusal(lack{tpm2.TPMAlgRSASSA, alg}) == nil {
 		signature, err := k.tpmSign(tpm2.TPMAlgRSASSA, alg, digest)
 		if !refusesHash(err) {
 			return signature, err
 		}
-		refused = err
 	}
 	padded, err := padPKCS1v15(hash, digest, k.area.public.Size())
 	if err != nil {
@@ -131,8 +130,8 @@ func (k *Key) signPKCS1v15(hash crypto.Hash, digest []byte) ([]byte, error) {
 	if signature, err := k.rawSign(padded); k.hasRaw() {
 		return signature, err
 	}
-	if refused != nil {
-		return nil, refused
+	if byTPM {
+		return nil, k.refusal(lack{tpm2.TPMAlgRSASSA, alg})
 	}
 	return nil, k.cannot("RSASSA-PKCS1-v1_5 with %v", nameOf(hash))
 }
@@ -175,6 +174,9 @@ func (k *Key) tpmSignPSS(hash crypto.Hash, digest []byte, saltLength int) ([]byt
 	if !known || !k.mayUse(tpm2.TPMAlgRSAPSS, alg) {
 		return nil, k.cannot("RSASSA-PSS with %v", hash)
 	}
+	if err := k.refusal(lack{tpm2.TPMAlgRSAPSS, alg}); err != nil {
+		return nil, err
+	}
 	signature, err := k.tpmSign(tpm2.TPMAlgRSAPSS, alg, digest)
 	if err != nil {
 		return nil, err
@@ -206,7 +208,7 @@ func (k *Key) tpmSign(scheme, hash tpm2.TPMAlgID, digest []byte) (signature []by
 		return err
 	})
 	if refusesHash(err) {
-		k.learn(lack{scheme, hash})
+		k.learn(lack{scheme, hash}, err)
 	}
 	return signature, err
 }
@@ -245,13 +247,17 @@ func (k *Key) raw(in []byte) ([]byte, error) {
 	if len(in) != k.area.public.Size() {
 		return nil, fmt.Errorf("%d bytes, the key takes %d", len(in), k.area.public.Size())
 	}
-	if !k.hasRaw() {
+	if !k.allowsRaw() {
 		return nil, k.cannot("the bare RSA operation")
+	}
+	if err := k.refusal(lackRaw); err != nil {
+		return nil, err
 	}
 	out, err := k.tpmDecrypt(tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgNull}, in, nil)
 	if refusesRaw(err) {
-		k.learn(lackRaw)
-		return nil, fmt.Errorf("%w: %w", k.cannot("the bare RSA operation"), err)
+		err = fmt.Errorf("%w: the bare RSA operation, which this TPM does not do: %w", ErrUsage, err)
+		k.learn(lackRaw, err)
+		return nil, err
 	}
 	if err != nil || len(out) > len(in) {
 		return nil, err

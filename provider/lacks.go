@@ -17,12 +17,14 @@ type lack struct{ scheme, hash tpm2.TPMAlgID }
 // lackRaw is the bare RSA operation, which is decryption with no scheme.
 var lackRaw = lack{tpm2.TPMAlgNull, tpm2.TPMAlgNull}
 
-func (k *Key) lacks(what lack) bool {
-	_, refused := k.refused.Load(what)
+// refusal is the error of the one time that the chip was asked, nil if it does what it is asked for or was not asked yet.
+func (k *Key) refusal(what lack) error {
+	err, _ := k.refused.Load(what)
+	refused, _ := err.(error)
 	return refused
 }
 
-func (k *Key) learn(what lack) { k.refused.Store(what, true) }
+func (k *Key) learn(what lack, refusal error) { k.refused.Store(what, refusal) }
 
 // refusesHash tells whether the chip refused a hash, so that the padding has to be done in software.
 func refusesHash(err error) bool {
@@ -39,7 +41,7 @@ func refusesRaw(err error) bool {
 }
 
 // hasRaw tells whether the bare RSA operation can be had, with which any padding can be done in software.
-func (k *Key) hasRaw() bool { return k.allowsRaw() && !k.lacks(lackRaw) }
+func (k *Key) hasRaw() bool { return k.allowsRaw() && k.refusal(lackRaw) == nil }
 
 // allowsRaw tells whether the key's maker allows it.
 func (k *Key) allowsRaw() bool { return k.CanDecrypt() && k.area.rsa.Scheme.Scheme == tpm2.TPMAlgNull }
@@ -51,7 +53,7 @@ func (k *Key) cannot(format string, args ...any) error {
 
 func (k *Key) whyNot() string {
 	switch {
-	case k.lacks(lackRaw):
+	case k.refusal(lackRaw) != nil:
 		return "this TPM does not do it by itself, nor the bare RSA operation that it could be made of"
 	case k.CanSign() && !k.CanDecrypt() && k.area.rsa.Scheme.Scheme == tpm2.TPMAlgNull:
 		return "it is for signatures that the TPM makes by itself, since it does not decrypt"
@@ -112,8 +114,8 @@ func (k *Key) schemeAlg() tpm2.TPMAlgID {
 	return tpm2.TPMAlgNull
 }
 
-// mayUse tells whether the key allows a scheme with a hash, and the chip has not refused it.
+// mayUse tells whether the key allows a scheme with a hash.
 func (k *Key) mayUse(scheme, hash tpm2.TPMAlgID) bool {
 	own := k.area.rsa.Scheme.Scheme
-	return (own == tpm2.TPMAlgNull || own == scheme && k.schemeAlg() == hash) && !k.lacks(lack{scheme, hash})
+	return own == tpm2.TPMAlgNull || own == scheme && k.schemeAlg() == hash
 }

@@ -55,7 +55,9 @@ func TestRefusedOnce(t *testing.T) {
 		{"PSS", func() error { return checkPSS(crypto.SHA256) }, []tpm2.TPMCC{tpm2.TPMCCRSADecrypt, tpm2.TPMCCSign}, nil},
 		{"PSS again", func() error { return checkPSS(crypto.SHA256) }, []tpm2.TPMCC{tpm2.TPMCCSign}, nil},
 		{"SHA-512", func() error { return checkPSS(crypto.SHA512) }, []tpm2.TPMCC{tpm2.TPMCCSign}, tpm2.TPMRCHash},
-		{"SHA-512 again", func() error { return checkPSS(crypto.SHA512) }, nil, provider.ErrUsage},
+		{"SHA-512 again", func() error { return checkPSS(crypto.SHA512) }, nil, tpm2.TPMRCHash},
+		{"PKCS #1 v1.5 with it", func() error { return usePKCS1v15(k, crypto.SHA512) }, []tpm2.TPMCC{tpm2.TPMCCSign}, tpm2.TPMRCHash},
+		{"PKCS #1 v1.5 with it again", func() error { return usePKCS1v15(k, crypto.SHA512) }, nil, tpm2.TPMRCHash},
 		{"raw", func() error { return second(k.RawRSA(make([]byte, 256))) }, nil, provider.ErrUsage},
 	} {
 		verify(t, k) // which leaves it loaded

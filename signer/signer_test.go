@@ -155,7 +155,8 @@ func testSessionKey(t *testing.T, key private) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, bad := range map[string][]byte{"shorter secret": short, "damaged": append(ciphertext[:255:255], ciphertext[255]^1)} {
+	last := len(ciphertext) - 1
+	for name, bad := range map[string][]byte{"shorter secret": short, "damaged": append(ciphertext[:last:last], ciphertext[last]^1)} {
 		if plaintext, err := key.Decrypt(rand.Reader, bad, opts); err != nil || len(plaintext) != len(secret) || bytes.Equal(plaintext, secret) {
 			t.Errorf("%s: %x, %v", name, plaintext, err)
 		}
