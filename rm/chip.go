@@ -61,7 +61,7 @@ func (m *Manager) sleep(d time.Duration) bool {
 	}
 }
 
-// ready opens the chip, and after a failure finds out what of ours is still there.
+// ready opens the chip.
 func (m *Manager) ready() error {
 	if m.broken != nil {
 		return m.broken
@@ -73,9 +73,6 @@ func (m *Manager) ready() error {
 			return err
 		}
 		m.setChip(chip)
-	}
-	if m.doubtful {
-		return m.settle()
 	}
 	return nil
 }

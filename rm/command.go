@@ -16,9 +16,13 @@ func (s *Space) onChip(c *wire.Command) ([]byte, error) {
 	s.manager.commandsRun++
 	keep := s.named(c)
 	for {
+		settled := s.manager.settled
 		physical, rc, err := s.prepare(c, keep)
 		if err == nil && rc == 0 {
 			err = s.expect(c)
+		}
+		if err == nil && settled != s.manager.settled {
+			continue
 		}
 		if err != nil || rc != 0 {
 			return wire.ErrorResponse(rc), err
@@ -34,6 +38,9 @@ func (s *Space) onChip(c *wire.Command) ([]byte, error) {
 			return nil, err
 		}
 		if s.missed(c, rc) {
+			if err := s.manager.certain(); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		s.manager.noteOutcome(c, s, rc)
@@ -80,6 +87,7 @@ func (s *Space) missed(c *wire.Command, rc tpm2.TPMRC) bool {
 func (s *Space) loseSession(handle uint32) {
 	if lost := s.sessions[handle]; lost != nil {
 		lost.loaded = false
+		s.manager.suspectReset()
 	}
 }
 

@@ -20,7 +20,6 @@ type point struct {
 	*breaker
 	stock  stock
 	errors int
-	lost   int // sessions
 }
 
 // stock is what a chip's clients bring with them, made once: keys cost most of the time.
@@ -66,7 +65,9 @@ type client struct {
 	blob    tpm2.CreateResponse
 	key     tpm2.NamedHandle
 	public  *ecdsa.PublicKey
-	session tpm2.Session // nil: none
+	session tpm2.Session
+	lost    int  // how often the session was
+	failed  bool // a command in the session has: then it is ended
 }
 
 func (p *point) client(uid uint32) *client {
@@ -142,15 +143,16 @@ func (c *client) start() error {
 func (c *client) signInSession() error {
 	err := c.signWith(c.session)
 	broken, _ := c.p.state()
-	if isLost(err) && (c.p.how.resets || broken == tpm2.TPMCCContextSave || c.p.errors > 0) {
+	if isLost(err) && (c.p.how.resets || broken == tpm2.TPMCCContextSave || c.failed) {
 		if err := c.start(); err != nil {
 			return err
 		}
-		if c.p.lost++; c.p.lost > 3 || broken == 0 {
+		if c.lost++; c.lost > 1 || broken == 0 {
 			return fmt.Errorf("lost without a cause, or again: %w", err)
 		}
 		return c.signWith(c.session)
 	}
+	c.failed = c.failed || err != nil
 	return err
 }
 
@@ -238,6 +240,14 @@ func (o *others) come() {
 	o.session = session(o.t, o.raw)
 }
 
+// comeFirst takes, after a reset, the handles that our clients had before.
+func (o *others) comeFirst() {
+	object, s := primary(o.t, o.raw).Handle, session(o.t, o.raw).Handle()
+	o.come()
+	flush(o.t, o.raw, object)
+	flush(o.t, o.raw, s)
+}
+
 // stay uses all of it, and takes it off the chip.
 func (o *others) stay() {
 	o.t.Helper()
@@ -249,17 +259,40 @@ func (o *others) stay() {
 	flush(o.t, o.raw, o.session.Handle())
 }
 
+// empty takes off the chip what is left, so that the next run has it to itself.
+func (b *breaker) empty() {
+	b.t.Helper()
+	leaks, err := tpmtest.Leaks(b.raw)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, h := range leaks {
+		flush(b.t, b.raw, h)
+	}
+}
+
 // breakAt runs the scenario on a chip that breaks at one command, 0 for never, and gives the number of commands that were sent.
 func breakAt(t testing.TB, chip *breaker, s stock, how breakage, at int, sharing rm.Sharing) int {
 	t.Helper()
 	b := &breaker{t: t, spec: chip.spec, raw: chip.raw, how: how, at: at}
 	b.m = rm.New(rm.Config{Sharing: sharing, Open: b.open})
 	b.m.SetPatience(long)
+	if at == 1 && how.hangs {
+		b.m.SetPatience(short)
+	}
 	o := &others{t: t, raw: b.raw}
 	if sharing == rm.Shared {
-		b.foreign = o.come
+		b.foreign = o.comeFirst
+		if how.silent { // who takes handles that we hold and have no cause to doubt cannot be told from us
+			b.foreign = o.come
+		}
 		o.come()
 	}
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s at command %d, 0x%x, %v", how.name, at, uint32(b.broken), sharing)
+		}
+	}()
 	p := &point{TB: t, breaker: b, stock: s}
 	p.scenario()
 	if sharing == rm.Shared {
@@ -268,10 +301,8 @@ func breakAt(t testing.TB, chip *breaker, s stock, how breakage, at int, sharing
 	broken, sent := b.state()
 	if leaks, err := tpmtest.Leaks(b.raw); err != nil || len(leaks) > 0 {
 		t.Errorf("%s at command %d, %v: left on the chip: %x, %v", how.name, at, broken, leaks, err)
-		for _, h := range leaks {
-			flush(t, b.raw, h)
-		}
 	}
+	b.empty()
 	return sent
 }
 
@@ -286,7 +317,7 @@ func everyPoint(t *testing.T, stride int) {
 			commands := breakAt(t, chip, s, breakages[0], 0, sharing)
 			runs, turn := 0, 0
 			for _, how := range breakages {
-				for at := 1 + turn%stride; at <= commands; at += stride {
+				for at := 1 + turn%stride; at <= commands && !t.Failed(); at += stride {
 					breakAt(t, chip, s, how, at, sharing)
 					runs++
 				}
@@ -299,4 +330,4 @@ func everyPoint(t *testing.T, stride int) {
 
 // Whatever breaks, at whatever command: one client gets one error, everybody's next command works, nothing is left on the chip, and what is somebody else's
 // stays.
-func TestBreaksAnywhere(t *testing.T) { everyPoint(t, 23) }
+func TestBreaksAnywhere(t *testing.T) { everyPoint(t, 11) }

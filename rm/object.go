@@ -62,6 +62,9 @@ func (m *Manager) bring(o *object, keep holding) (tpm2.TPMRC, error) {
 		return rc, err
 	case rc != 0: // the TPM was reset since
 		o.context = nil
+		if m.suspectReset(); m.certain() != nil {
+			return 0, m.broken
+		}
 		return m.remake(o, keep)
 	}
 	m.put(o, handle)
@@ -81,6 +84,7 @@ func (m *Manager) put(o *object, phandle uint32) {
 		return stale
 	})
 	o.phandle, m.making = phandle, nil
+	m.others = slices.DeleteFunc(m.others, func(handle uint32) bool { return handle == phandle })
 	m.clock++
 	o.used = m.clock
 	m.objects = append(m.objects, o)
@@ -93,6 +97,10 @@ func (m *Manager) miss(o *object) bool {
 		return false
 	}
 	o.missed = m.commandsRun
+	if m.config.Sharing == Shared {
+		m.suspectReset()
+		return true
+	}
 	for _, o := range m.objects {
 		o.phandle = 0
 	}
@@ -211,7 +219,7 @@ func (m *Manager) giveBack() {
 		return // a command came first
 	}
 	m.begin()
-	if m.doubtful && m.ready() != nil {
+	if m.broken != nil {
 		return // and is looked at again with the next command
 	}
 	for len(m.objects) > 0 {

@@ -17,9 +17,13 @@ import (
 // On a chip that is ours alone whatever nobody holds is ours. Beside others only that is flushed which can be shown to be ours:
 //   - an object that we know by its handle, when its Name is right (TPM2_ReadPublic), and one that a command was making, by its Name;
 //   - one whose Name only the lost answer would have told, and a session: when it is the only one that was not there right before the command;
-//   - a session by its handle, if the chip was not reset since (TPM2_ReadClock); one that was saved, when its context can still be loaded.
+//   - a session by its handle; one that was saved, when its context can still be loaded.
+//
+// After a reset (TPM2_ReadClock) nothing is ours. The clock is read before each session and each primary that is made, not for what was saved before a pause:
+// that would make each signature after one dearer.
 //
 // Where two things could be meant, neither is flushed: a slot too few until the next restart is better than somebody else's key lost.
+// A reset that no failure tells of is noticed when the chip does not know a handle, at the latest when everything was given back and is loaded again.
 // Above the kernel's manager nothing is left to settle: it flushes all when its device is closed.
 
 // A stray is what a failure may have left on the chip.
@@ -28,6 +32,7 @@ type stray struct {
 	name    []byte        // of an object; nil: not known
 	info    filter.Object // of an object
 	context []byte        // of a session that was saved
+	moving  bool          // a session that may have been saved, its context lost
 	kind    tpm2.TPMHT    // of a session whose answer was lost
 	before  []uint32      // what was there right before
 }
@@ -35,10 +40,23 @@ type stray struct {
 // An inventory is what is on the chip, anybody's.
 type inventory struct{ objects, loaded, saved []uint32 }
 
-// begin starts a turn.
+// begin starts a turn. A chip that cannot be asked is a matter for those who need it.
 func (m *Manager) begin() {
 	m.idle.Stop()
 	m.broken, m.making = nil, nil
+	m.certain()
+}
+
+// certain makes sure that what we believe to be on the chip is there. What was prepared before may have to be prepared again, which settled tells.
+func (m *Manager) certain() error {
+	if !m.doubtful {
+		return nil
+	}
+	if err := m.ready(); err != nil {
+		return err
+	}
+	m.settled++
+	return m.settle()
 }
 
 // fail gives a broken connection up. Nothing more is sent in this turn: what was prepared in it may not be there any more.
@@ -60,6 +78,11 @@ func (m *Manager) remember(s stray) {
 	if m.config.Sharing == Shared && !(s.handle != 0 && slices.ContainsFunc(m.strays, known)) {
 		m.strays = append(m.strays, s)
 	}
+}
+
+// suspectReset is for a chip that does not know a handle of ours: beside others, who may have our other handles by now, all of them are looked at.
+func (m *Manager) suspectReset() {
+	m.doubtful = m.doubtful || m.config.Sharing == Shared
 }
 
 // settle compares what we believe to be on the chip with what is there. A chip that does not tell, because nobody has started it yet, is asked again.
@@ -95,10 +118,11 @@ func (m *Manager) look() (there inventory, err error) {
 	if there.saved, err = m.handles(tpm2.TPMHTPolicySession); err != nil {
 		return there, err
 	}
-	if same, err := m.sameLife(); err != nil || !same {
-		there.loaded, there.saved = nil, nil // whatever has our handles now is not ours
+	if _, err := m.sameLife(); err != nil || m.reborn {
+		m.reborn = m.reborn && err != nil
+		return inventory{}, err // whatever has our handles now is not ours
 	}
-	return there, m.broken
+	return there, nil
 }
 
 // handles lists what the chip has of a kind. The kinds 0x02 and 0x03 are the loaded and the saved sessions (Part 2, 7.2).
@@ -118,17 +142,18 @@ func (m *Manager) handles(kind tpm2.TPMHT) ([]uint32, error) {
 	return handles, nil
 }
 
-// sameLife tells whether a chip that others use too has been neither reset nor resumed since the first session was started on it.
+// sameLife tells whether a chip that others use too has been neither reset nor resumed since its life was read.
 func (m *Manager) sameLife() (bool, error) {
-	if m.config.Sharing != Shared || m.life == nil {
+	if m.config.Sharing != Shared {
 		return true, nil
 	}
 	life, err := m.readLife()
-	same := bytes.Equal(life, m.life)
-	if err == nil {
-		m.life = life
+	if err != nil {
+		return false, err
 	}
-	return same, err
+	same := m.life == nil || bytes.Equal(life, m.life)
+	m.life, m.reborn = life, m.reborn || !same
+	return same, nil
 }
 
 // readLife reads the reset and restart counts with TPM2_ReadClock (Part 3, 29.1; TPMS_TIME_INFO, Part 2, 10.11.6); nil when the chip does not tell them.
@@ -156,7 +181,11 @@ func (m *Manager) keepObjects(there []uint32) {
 // keepSessions finds out which sessions are loaded and which are saved. One whose saved context is lost is of no use to anybody.
 func (m *Manager) keepSessions(there inventory) {
 	for _, s := range m.sessions {
-		s.loaded = slices.Contains(there.loaded, s.handle)
+		if s.isLost() {
+			continue
+		}
+		s.loaded = (s.loaded || s.moving) && slices.Contains(there.loaded, s.handle)
+		s.moving = false
 		switch {
 		case s.loaded:
 			s.context = nil
@@ -168,7 +197,7 @@ func (m *Manager) keepSessions(there inventory) {
 
 func (o *object) stray() stray { return stray{handle: o.phandle, name: o.name, info: o.info} }
 
-func (s *session) stray() stray { return stray{handle: s.handle, context: s.context} }
+func (s *session) stray() stray { return stray{handle: s.handle, context: s.context, moving: s.moving} }
 
 // flushStrays takes off the chip what nobody holds.
 func (m *Manager) flushStrays(strays []stray, there inventory) {
@@ -179,7 +208,7 @@ func (m *Manager) flushStrays(strays []stray, there inventory) {
 		}
 	case Shared:
 		for _, s := range strays {
-			if found := m.candidates(s, there); s.context == nil && len(found) == 1 {
+			if found := m.candidates(s, there); len(found) == 1 {
 				s.handle = found[0]
 				m.flush(s)
 			}
@@ -190,12 +219,16 @@ func (m *Manager) flushStrays(strays []stray, there inventory) {
 	}
 }
 
-// flushSaved ends a session that was saved, if it is there.
+// flushSaved ends a session that was saved, if it is there. By its handle alone it would end somebody else's, should the chip have been reset.
 func (m *Manager) flushSaved(s stray) {
 	if s.context == nil {
 		return
 	}
-	if handle, rc, err := m.load(s.context, holding{}); err == nil && rc == 0 {
+	handle, rc, err := m.load(s.context, holding{})
+	switch {
+	case err != nil || isFull(rc):
+		m.remember(s)
+	case rc == 0:
 		m.flush(stray{handle: handle})
 	}
 }
@@ -203,13 +236,18 @@ func (m *Manager) flushSaved(s stray) {
 // candidates are the handles under which a stray may be.
 func (m *Manager) candidates(s stray, there inventory) []uint32 {
 	if s.kind != 0 || wire.IsAuthSession(s.handle) {
-		return slices.DeleteFunc(m.unheld(there.loaded, s.before), func(handle uint32) bool {
+		sessions := there.loaded
+		if s.moving {
+			sessions = slices.Concat(there.loaded, there.saved)
+		}
+		return slices.DeleteFunc(m.unheld(sessions, s.before), func(handle uint32) bool {
 			return s.handle != 0 && handle != s.handle || s.kind != 0 && wire.HandleType(handle) != s.kind
 		})
 	}
-	return slices.DeleteFunc(m.unheld(there.objects, slices.Concat(s.before, m.others)), func(handle uint32) bool {
-		return s.handle != 0 && handle != s.handle || !m.isAt(handle, s)
-	})
+	if s.handle != 0 {
+		return slices.DeleteFunc(m.unheld(there.objects, nil), func(handle uint32) bool { return handle != s.handle || !m.isAt(handle, s) })
+	}
+	return slices.DeleteFunc(m.unheld(there.objects, slices.Concat(s.before, m.others)), func(handle uint32) bool { return !m.isAt(handle, s) })
 }
 
 // unheld are the handles that neither a client nor the manager holds, and that were not there before.
@@ -217,7 +255,7 @@ func (m *Manager) unheld(handles, before []uint32) []uint32 {
 	return slices.DeleteFunc(slices.Clone(handles), func(handle uint32) bool {
 		return slices.Contains(before, handle) ||
 			slices.ContainsFunc(m.objects, func(o *object) bool { return o.phandle == handle }) ||
-			slices.ContainsFunc(m.sessions, func(s *session) bool { return s.handle == handle && (s.loaded || s.context != nil) })
+			slices.ContainsFunc(m.sessions, func(s *session) bool { return s.handle == handle && !s.isLost() })
 	})
 }
 
@@ -244,27 +282,27 @@ func (s *Space) expect(c *wire.Command) (err error) {
 		return nil
 	}
 	making := stray{info: madeBy(c), name: nameFrom(c)}
-	switch {
-	case c.Code == tpm2.TPMCCStartAuthSession:
+	if making.name != nil {
+		m.making = &making
+		return nil
+	}
+	if c.Code == tpm2.TPMCCStartAuthSession {
 		making.kind = sessionKind(c)
-		making.before, err = m.sessionsBefore()
-	case making.name == nil:
+		making.before, err = m.handles(tpm2.TPMHTHMACSession)
+	} else {
 		making.before, err = m.handles(tpm2.TPMHTTransient)
 		m.others = m.unheld(making.before, nil)
 	}
+	if err != nil {
+		return err
+	}
+	same, err := m.sameLife()
+	if err == nil && !same {
+		m.suspectReset()
+		return m.certain()
+	}
 	m.making = &making
 	return err
-}
-
-// sessionsBefore lists the loaded sessions, and remembers in which life of the chip they are.
-func (m *Manager) sessionsBefore() ([]uint32, error) {
-	if m.life == nil {
-		var err error
-		if m.life, err = m.readLife(); err != nil {
-			return nil, err
-		}
-	}
-	return m.handles(tpm2.TPMHTHMACSession)
 }
 
 // sessionKind is the type of the handle that TPM2_StartAuthSession gives: HMAC, or policy and trial (Part 1, 15.4).

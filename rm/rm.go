@@ -117,10 +117,12 @@ type Manager struct {
 
 	broken   error    // why nothing more is sent in this turn
 	doubtful bool     // a failure left open what is on the chip
+	settled  uint64   // how often that was found out
 	making   *stray   // what the command that runs makes
 	strays   []stray  // what failures may have left on a chip that others use too
 	others   []uint32 // objects that were there, not ours, when that was last looked at
 	life     []byte   // of a chip that others use too: how often it was reset and resumed; nil: not read yet
+	reborn   bool     // that has changed, and what we believe to be on it has not been settled since
 
 	commandsRun  uint64         // of clients, counted from 1
 	sessionSaves uint64         // ours, counted from 1
@@ -250,7 +252,7 @@ func (m *Manager) release() error {
 func (m *Manager) lastLook() error {
 	for pause := firstPause; m.doubtful && pause < idleBeforeReturn; pause *= 2 {
 		m.broken = nil
-		m.ready()
+		m.certain()
 		if m.doubtful {
 			time.Sleep(pause)
 		}

@@ -18,6 +18,7 @@ type session struct {
 	handle    uint32 // the chip's and the client's
 	loaded    bool
 	context   []byte // while it is saved; a session that is neither loaded nor saved is lost
+	moving    bool   // while it is being loaded or saved, and when the answer to that was lost
 	used      uint64 // by Manager.clock
 	savedAt   uint64 // by Manager.sessionSaves
 }
@@ -37,11 +38,13 @@ const sharedSessions = 3 - 1
 
 func (m *Manager) newSession(handle uint32, space *Space, counts bool) *session {
 	m.clock++
-	for _, other := range m.sessions {
-		if other.handle == handle { // it is gone, or the chip would not give its handle out
+	m.sessions = slices.DeleteFunc(m.sessions, func(other *session) bool {
+		stale := other.handle == handle // it is gone, or the chip would not give its handle out
+		if stale {
 			other.loaded, other.context = false, nil
 		}
-	}
+		return stale
+	})
 	m.making = nil
 	s := &session{principal: space.principal, space: space, counts: counts, handle: handle, loaded: true, used: m.clock}
 	m.sessions = append(m.sessions, s)
@@ -148,13 +151,16 @@ func (m *Manager) bringSession(s *session, keep holding) (bool, error) {
 	if err := m.leaveSessionRoom(keep); err != nil {
 		return false, err
 	}
+	s.moving = true
 	_, rc, err := m.load(s.context, keep)
+	s.moving = err != nil
 	if err != nil || isFull(rc) {
 		return false, err
 	}
 	if rc != 0 { // the TPM was reset since
 		s.context = nil
-		return false, nil
+		m.suspectReset()
+		return false, m.certain()
 	}
 	s.loaded, s.context = true, nil
 	return true, nil
@@ -167,10 +173,18 @@ func (m *Manager) forgetSession(s *session) {
 
 // endSession takes a session off the chip.
 func (m *Manager) endSession(s *session) {
-	if m.forgetSession(s); s.loaded || s.context != nil {
+	m.forgetSession(s)
+	switch {
+	case s.isLost():
+	case s.context != nil && m.config.Sharing == Shared:
+		m.flushSaved(s.stray())
+	default:
 		m.flush(s.stray())
 	}
 }
+
+// isLost tells whether a session is neither on the chip nor saved.
+func (s *session) isLost() bool { return !s.loaded && s.context == nil }
 
 func (m *Manager) loadedSessions() []*session {
 	var loaded []*session
@@ -220,6 +234,7 @@ func (m *Manager) saveSession(s *session) error {
 }
 
 func (m *Manager) storeSession(s *session) error {
+	s.moving = true
 	context, rc, err := m.save(s.handle)
 	for err == nil && rc == tpm2.TPMRCContextGap {
 		var closed bool
@@ -228,7 +243,7 @@ func (m *Manager) storeSession(s *session) error {
 		}
 		context, rc, err = m.save(s.handle)
 	}
-	if err != nil {
+	if s.moving = err != nil; err != nil {
 		return err
 	}
 	m.sessionSaves++
@@ -251,7 +266,9 @@ func (m *Manager) oldestSaved() *session {
 
 // refresh loads a saved session and saves it again, which makes it the newest.
 func (m *Manager) refresh(s *session) (bool, error) {
+	s.moving = true
 	_, rc, err := m.loadOnce(s.context)
+	s.moving = err != nil
 	if err != nil || rc != 0 {
 		return false, err
 	}
