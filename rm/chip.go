@@ -115,17 +115,22 @@ func (m *Manager) makeRoom(rc tpm2.TPMRC, keep holding) (bool, error) {
 	case tpm2.TPMRCSessionMemory:
 		return m.saveOneSession(keep)
 	case tpm2.TPMRCSessionHandles:
-		return m.shedSession(keep), nil
+		if m.shed {
+			return false, nil // it was not for want of ours
+		}
+		m.shed = m.shedSession(keep)
+		return m.shed, nil
 	case tpm2.TPMRCContextGap:
 		return m.closeGap()
 	}
 	return false, nil
 }
 
-// flush takes a handle off the chip. A code of the chip says that it is gone already; after a failure it is looked for later.
+// flush takes a handle off the chip. A code of the chip says that it is gone already, unless it is a warning; then, and after a failure, it is looked for
+// later.
 func (m *Manager) flush(what stray) {
-	_, _, err := m.exchange(wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCFlushContext)).Uint32(what.handle).Bytes())
-	if err != nil {
+	_, rc, err := m.exchange(wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCFlushContext)).Uint32(what.handle).Bytes())
+	if err != nil || isPassing(rc) || isFull(rc) {
 		m.remember(what)
 	}
 }

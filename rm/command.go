@@ -105,7 +105,8 @@ func (s *Space) prepare(c *wire.Command, keep holding) ([]byte, tpm2.TPMRC, erro
 		}
 	}
 	if c.Code == tpm2.TPMCCStartAuthSession {
-		return physical, 0, s.manager.leaveSessionRoom(keep)
+		rc, err := s.manager.leaveSessionRoom(keep)
+		return physical, rc, err
 	}
 	return physical, 0, s.manager.leaveRoom(keep)
 }
@@ -134,10 +135,11 @@ func (s *Space) prepareSession(handle uint32, keep holding, lost tpm2.TPMRC) (tp
 	if authSession == nil {
 		return 0, nil // a password; other callers' sessions do not pass the filter
 	}
-	if ok, err := s.manager.bringSession(authSession, keep); err != nil || !ok {
-		return lost, err
+	rc, err := s.manager.bringSession(authSession, keep)
+	if rc == rcReferenceS0 {
+		rc = lost
 	}
-	return 0, nil
+	return rc, err
 }
 
 // named is what a command names, and how many slots it takes besides.

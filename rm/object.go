@@ -182,7 +182,7 @@ func (m *Manager) leaveShare() error {
 		return nil
 	}
 	for len(m.loadedSessions()) > sharedSessions {
-		if _, err := m.saveOneSession(holding{}); err != nil {
+		if saved, err := m.saveOneSession(holding{}); err != nil || !saved {
 			return err
 		}
 	}
@@ -228,7 +228,7 @@ func (m *Manager) giveBack() {
 		}
 	}
 	for _, s := range m.loadedSessions() {
-		if m.saveSession(s) != nil {
+		if _, err := m.saveSession(s); err != nil {
 			return
 		}
 	}

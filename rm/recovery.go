@@ -43,7 +43,7 @@ type inventory struct{ objects, loaded, saved []uint32 }
 // begin starts a turn. A chip that cannot be asked is a matter for those who need it.
 func (m *Manager) begin() {
 	m.idle.Stop()
-	m.broken, m.making = nil, nil
+	m.broken, m.making, m.gapTries, m.shed = nil, nil, 0, false
 	m.certain()
 }
 
@@ -112,10 +112,10 @@ func (m *Manager) look() (there inventory, err error) {
 	if there.objects, err = m.handles(tpm2.TPMHTTransient); err != nil {
 		return there, err
 	}
-	if there.loaded, err = m.handles(tpm2.TPMHTHMACSession); err != nil {
+	if there.loaded, err = m.handles(loadedSessions); err != nil {
 		return there, err
 	}
-	if there.saved, err = m.handles(tpm2.TPMHTPolicySession); err != nil {
+	if there.saved, err = m.handles(savedSessions); err != nil {
 		return there, err
 	}
 	if _, err := m.sameLife(); err != nil || m.reborn {
@@ -125,7 +125,13 @@ func (m *Manager) look() (there inventory, err error) {
 	return there, nil
 }
 
-// handles lists what the chip has of a kind. The kinds 0x02 and 0x03 are the loaded and the saved sessions (Part 2, 7.2).
+// What the kinds of session handles mean in TPM2_GetCapability (Part 2, 7.2).
+const (
+	loadedSessions = tpm2.TPMHTHMACSession
+	savedSessions  = tpm2.TPMHTPolicySession
+)
+
+// handles lists what the chip has of a kind.
 func (m *Manager) handles(kind tpm2.TPMHT) ([]uint32, error) {
 	list, _, err := m.getCapability(tpm2.TPMCapHandles, uint32(kind)<<24, maxCapabilities)
 	if err != nil {
@@ -288,7 +294,7 @@ func (s *Space) expect(c *wire.Command) (err error) {
 	}
 	if c.Code == tpm2.TPMCCStartAuthSession {
 		making.kind = sessionKind(c)
-		making.before, err = m.handles(tpm2.TPMHTHMACSession)
+		making.before, err = m.handles(loadedSessions)
 	} else {
 		making.before, err = m.handles(tpm2.TPMHTTransient)
 		m.others = m.unheld(making.before, nil)

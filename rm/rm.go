@@ -124,9 +124,13 @@ type Manager struct {
 	life     []byte   // of a chip that others use too: how often it was reset and resumed; nil: not read yet
 	reborn   bool     // that has changed, and what we believe to be on it has not been settled since
 
-	commandsRun  uint64         // of clients, counted from 1
-	sessionSaves uint64         // ours, counted from 1
-	held         map[uint32]int // objects and hash sequences of each principal
+	commandsRun  uint64            // of clients, counted from 1
+	sessionSaves uint64            // ours, counted from 1
+	neighbours   map[uint32]uint64 // foreign saved sessions: sessionSaves when each was first seen
+	looked       uint64            // for them, by sessionSaves
+	gapTries     int               // in this turn
+	shed         bool              // a session, in this turn
+	held         map[uint32]int    // objects and hash sequences of each principal
 	primaries    map[string]*primary
 	persistents  map[uint32]*persistent
 	commands     []uint32 // TPMA_CC of what the chip has; nil: not read yet

@@ -33,6 +33,8 @@ const (
 // when it is too late nobody can save any more.
 const gapMargin = 1 << 14
 
+const mostGapTries = 3 // in one turn
+
 // Loaded sessions that we keep on a shared chip: every PC Client TPM has at least three, and one is left to the others.
 const sharedSessions = 3 - 1
 
@@ -141,29 +143,32 @@ func (m *Manager) shedSession(keep holding) bool {
 	return true
 }
 
-// bringSession puts a session on the chip. It reports false for one that is lost.
-func (m *Manager) bringSession(s *session, keep holding) (bool, error) {
+// bringSession puts a session on the chip. The code is rcReferenceS0 for one that is lost, or why there is no room for it.
+func (m *Manager) bringSession(s *session, keep holding) (tpm2.TPMRC, error) {
 	m.clock++
 	s.used = m.clock
-	if s.loaded || s.context == nil {
-		return s.loaded, nil
+	switch {
+	case s.loaded:
+		return 0, nil
+	case s.isLost():
+		return rcReferenceS0, nil
 	}
-	if err := m.leaveSessionRoom(keep); err != nil {
-		return false, err
+	if rc, err := m.leaveSessionRoom(keep); err != nil || rc != 0 {
+		return rc, err
 	}
 	s.moving = true
 	_, rc, err := m.load(s.context, keep)
 	s.moving = err != nil
 	if err != nil || isFull(rc) {
-		return false, err
+		return rc, err
 	}
 	if rc != 0 { // the TPM was reset since
 		s.context = nil
 		m.suspectReset()
-		return false, m.certain()
+		return rcReferenceS0, m.certain()
 	}
 	s.loaded, s.context = true, nil
-	return true, nil
+	return 0, nil
 }
 
 // forgetSession ends what is known of a session.
@@ -196,44 +201,62 @@ func (m *Manager) loadedSessions() []*session {
 	return loaded
 }
 
-// leaveSessionRoom saves sessions until one more fits beside the others of a shared chip.
-func (m *Manager) leaveSessionRoom(keep holding) error {
+// leaveSessionRoom saves sessions until one more fits beside the others of a shared chip. Where none may be saved, the code says so.
+func (m *Manager) leaveSessionRoom(keep holding) (tpm2.TPMRC, error) {
 	for m.config.Sharing == Shared && len(m.loadedSessions()) >= sharedSessions {
-		if saved, err := m.saveOneSession(keep); err != nil || !saved {
-			return err
+		if may, err := m.maySave(); err != nil || !may {
+			return rcSessionQuota, err
+		}
+		oldest := m.oldestLoaded(keep)
+		if oldest == nil {
+			return 0, nil // a single command needs them all
+		}
+		if saved, err := m.saveSession(oldest); err != nil || !saved {
+			return rcSessionQuota, err
 		}
 	}
-	return nil
+	return 0, nil
 }
 
-// saveOneSession saves the session that was used longest ago. It reports false when all that are loaded must stay.
-func (m *Manager) saveOneSession(keep holding) (bool, error) {
+// oldestLoaded is the loaded session that was used longest ago, of those that need not stay.
+func (m *Manager) oldestLoaded(keep holding) *session {
 	var oldest *session
 	for _, s := range m.loadedSessions() {
 		if !slices.Contains(keep.sessions, s) && (oldest == nil || s.used < oldest.used) {
 			oldest = s
 		}
 	}
+	return oldest
+}
+
+// saveOneSession makes room for another session. It reports false when all that are loaded must stay.
+func (m *Manager) saveOneSession(keep holding) (bool, error) {
+	oldest := m.oldestLoaded(keep)
 	if oldest == nil {
 		return false, nil
 	}
-	return true, m.saveSession(oldest)
+	return m.saveSession(oldest)
 }
 
-// saveSession saves a session, and before that the one that was saved longest ago, if the gap between them grows too wide. One that the chip refuses to
-// save is lost, but not left behind.
-func (m *Manager) saveSession(s *session) error {
-	if err := m.storeSession(s); err != nil {
-		return err
+// saveSession saves a session if it may, and then the one that was saved longest ago, if the gap between them grows too wide. It reports false for one that
+// stays loaded.
+func (m *Manager) saveSession(s *session) (bool, error) {
+	if may, err := m.maySave(); err != nil || !may {
+		return false, err
+	}
+	if saved, err := m.storeSession(s); err != nil || !saved {
+		return false, err
 	}
 	if oldest := m.oldestSaved(); oldest != nil && m.sessionSaves-oldest.savedAt > gapMargin {
 		_, err := m.refresh(oldest)
-		return err
+		return true, err
 	}
-	return nil
+	return true, nil
 }
 
-func (m *Manager) storeSession(s *session) error {
+// storeSession is the save itself. A session that is not saved because of the gap stays loaded; one that the chip refuses for another reason is lost, but not
+// left behind.
+func (m *Manager) storeSession(s *session) (bool, error) {
 	s.moving = true
 	context, rc, err := m.save(s.handle)
 	for err == nil && rc == tpm2.TPMRCContextGap {
@@ -243,14 +266,14 @@ func (m *Manager) storeSession(s *session) error {
 		}
 		context, rc, err = m.save(s.handle)
 	}
-	if s.moving = err != nil; err != nil {
-		return err
+	if s.moving = err != nil; err != nil || rc == tpm2.TPMRCContextGap {
+		return false, err
 	}
 	m.sessionSaves++
 	if s.loaded, s.context, s.savedAt = false, context, m.sessionSaves; context == nil {
 		m.flush(s.stray())
 	}
-	return nil
+	return true, nil
 }
 
 // oldestSaved is the session that was saved longest ago.
@@ -264,7 +287,7 @@ func (m *Manager) oldestSaved() *session {
 	return oldest
 }
 
-// refresh loads a saved session and saves it again, which makes it the newest.
+// refresh loads a saved session and saves it again, which makes it the newest. It reports false when it cannot be loaded.
 func (m *Manager) refresh(s *session) (bool, error) {
 	s.moving = true
 	_, rc, err := m.loadOnce(s.context)
@@ -273,18 +296,22 @@ func (m *Manager) refresh(s *session) (bool, error) {
 		return false, err
 	}
 	s.loaded, s.context = true, nil
-	return true, m.storeSession(s)
+	_, err = m.storeSession(s)
+	return true, err
 }
 
 // closeGap is for a chip that saves no session because another one was saved too long ago: ours is saved anew, and where there is no room to load it, it is
-// given up, so that the others live. It reports false when it was none of ours.
+// given up, so that the others live. It reports false when it was none of ours, or has been tried often enough in this turn.
 func (m *Manager) closeGap() (bool, error) {
 	oldest := m.oldestSaved()
-	if oldest == nil {
+	if m.gapTries++; oldest == nil || m.gapTries > mostGapTries {
 		return false, nil
 	}
 	if done, err := m.refresh(oldest); done || err != nil {
 		return done, err
+	}
+	if m.gapTries > 1 {
+		return false, nil // one is enough to give up
 	}
 	m.endSession(oldest)
 	oldest.context = nil

@@ -69,17 +69,18 @@ func (s *Space) cycle(t testing.TB, handle uint32) bool {
 	m := s.manager
 	m.turns.take(0, nil, nil)
 	defer m.turns.give()
+	m.begin()
 	authSession := s.sessions[handle]
 	if authSession.loaded {
-		if err := m.saveSession(authSession); err != nil {
+		if _, err := m.saveSession(authSession); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ok, err := m.bringSession(authSession, holding{})
+	rc, err := m.bringSession(authSession, holding{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ok
+	return rc == 0
 }
 
 // An idle session outlives any number of saves by others: it is saved anew in time, or at the latest when the chip complains.
@@ -100,7 +101,7 @@ func idleSurvives(t *testing.T, config Config, saves int) {
 	quiet, busy := mustOpen(t, m, 1), mustOpen(t, m, 2)
 	idle, other := start(t, quiet), start(t, busy)
 	m.turns.take(0, nil, nil)
-	if err := m.saveSession(quiet.sessions[idle]); err != nil {
+	if _, err := m.saveSession(quiet.sessions[idle]); err != nil {
 		t.Fatal(err)
 	}
 	m.turns.give()
