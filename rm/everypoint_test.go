@@ -105,7 +105,11 @@ func eccPublic(public tpm2.TPM2BPublic) (*ecdsa.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(point.X.Buffer), Y: new(big.Int).SetBytes(point.Y.Buffer)}, nil
+	uncompressed := make([]byte, 1+32+32) // SEC 1, 2.3.3
+	uncompressed[0] = 4
+	copy(uncompressed[1+32-len(point.X.Buffer):], point.X.Buffer)
+	copy(uncompressed[1+64-len(point.Y.Buffer):], point.Y.Buffer)
+	return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), uncompressed)
 }
 
 func (c *client) sign() error { return c.signWith(tpm2.PasswordAuth(nil)) }

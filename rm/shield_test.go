@@ -158,7 +158,11 @@ func willing() func(command []byte) ([]byte, error) {
 			objects++
 		}
 		if h.Tag == tpm2.TPMSTSessions {
-			m.Uint32(0).Uint16(0).Uint8(wire.ContinueSession).Uint16(0)
+			m.Uint32(0)
+		}
+		c, _ := wire.Parse(command) // what is no command has no sessions either
+		for range c.Auths() {
+			m.Uint16(0).Uint8(wire.ContinueSession).Uint16(0)
 		}
 		return m.Bytes(), nil
 	}

@@ -136,6 +136,9 @@ func noFiles(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	for _, entry := range entries {
+		if entry.Name() == ".lock" { // stays for good
+			continue
+		}
 		t.Errorf("%s was left behind", entry.Name())
 	}
 }
