@@ -104,6 +104,9 @@ func isFull(rc tpm2.TPMRC) bool {
 	return rc == tpm2.TPMRCObjectMemory || rc == tpm2.TPMRCObjectHandles || rc == tpm2.TPMRCSessionMemory || rc == tpm2.TPMRCMemory
 }
 
+// isWarning tells whether a code says that the command may work later: nothing is wrong with what it names.
+func isWarning(rc tpm2.TPMRC) bool { return isPassing(rc) || isFull(rc) }
+
 // makeRoom saves one thing of the kind that rc complains about, and tells whether there was one.
 func (m *Manager) makeRoom(rc tpm2.TPMRC, keep holding) (bool, error) {
 	switch rc {
@@ -130,7 +133,7 @@ func (m *Manager) makeRoom(rc tpm2.TPMRC, keep holding) (bool, error) {
 // later.
 func (m *Manager) flush(what stray) {
 	_, rc, err := m.exchange(wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCFlushContext)).Uint32(what.handle).Bytes())
-	if err != nil || isPassing(rc) || isFull(rc) {
+	if err != nil || isWarning(rc) {
 		m.remember(what)
 	}
 }

@@ -66,3 +66,6 @@ func (c *Clock) after(d time.Duration) <-chan time.Time {
 
 // SetPatience is how long a command may take from now on. The caller has the turn, or nobody else does.
 func (m *Manager) SetPatience(d time.Duration) { m.patience = d }
+
+// SetPause is what the manager does instead of waiting. Nobody uses it yet.
+func (m *Manager) SetPause(pause func(time.Duration) bool) { m.pause = pause }

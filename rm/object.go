@@ -58,7 +58,7 @@ func (m *Manager) bring(o *object, keep holding) (tpm2.TPMRC, error) {
 	m.making = &stray{name: o.name, info: o.info}
 	handle, rc, err := m.load(o.context, saved)
 	switch {
-	case err != nil || isFull(rc):
+	case err != nil || isWarning(rc):
 		return rc, err
 	case rc != 0: // the TPM was reset since
 		o.context = nil
@@ -135,20 +135,21 @@ func (m *Manager) evictOne(keep holding) (bool, error) {
 	if oldest == nil {
 		return false, nil
 	}
-	return true, m.evict(oldest)
+	return m.evict(oldest)
 }
 
-// evict saves an object, unless it was saved before, and flushes it. One that the chip refuses to save has only its recipe left.
-func (m *Manager) evict(o *object) error {
+// evict saves an object, unless it was saved before, and flushes it. One that the chip refuses to save has only its recipe left; one that it refuses to save
+// now stays, and the report is false.
+func (m *Manager) evict(o *object) (bool, error) {
 	if o.context == nil {
-		context, _, err := m.save(o.phandle)
-		if err != nil {
-			return err
+		context, rc, err := m.save(o.phandle)
+		if err != nil || isWarning(rc) {
+			return false, err
 		}
 		o.context = context
 	}
 	m.takeOff(o)
-	return nil
+	return true, nil
 }
 
 // Slots of a chip that is shared with others. Every PC Client TPM has at least three (PTP 1.05, 4.4); one is left to the others.
@@ -223,7 +224,8 @@ func (m *Manager) giveBack() {
 		return // and is looked at again with the next command
 	}
 	for len(m.objects) > 0 {
-		if m.evict(m.objects[0]) != nil {
+		if evicted, err := m.evict(m.objects[0]); err != nil || !evicted {
+			m.returnLater()
 			return
 		}
 	}

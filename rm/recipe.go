@@ -60,7 +60,7 @@ func (m *Manager) remake(o *object, keep holding) (tpm2.TPMRC, error) {
 	}
 	handle, rc, err := m.follow(o.recipe, keep)
 	switch {
-	case err != nil || isFull(rc):
+	case err != nil || isWarning(rc):
 		return rc, err
 	case rc != 0:
 		m.dropPrimary(o) // the next client gets what the chip makes now
@@ -91,7 +91,7 @@ func (m *Manager) follow(r *recipe, keep holding) (uint32, tpm2.TPMRC, error) {
 	m.making = &stray{name: r.name()}
 	response, rc, err := m.sendMakingRoom(command, below)
 	switch {
-	case err != nil || isFull(rc):
+	case err != nil || isWarning(rc):
 		return 0, rc, err
 	case rc == rcReferenceH0 && parent != nil && m.miss(parent):
 		return m.follow(r, keep)

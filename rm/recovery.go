@@ -232,7 +232,7 @@ func (m *Manager) flushSaved(s stray) {
 	}
 	handle, rc, err := m.load(s.context, holding{})
 	switch {
-	case err != nil || isFull(rc):
+	case err != nil || isWarning(rc):
 		m.remember(s)
 	case rc == 0:
 		m.flush(stray{handle: handle})

@@ -159,7 +159,7 @@ func (m *Manager) bringSession(s *session, keep holding) (tpm2.TPMRC, error) {
 	s.moving = true
 	_, rc, err := m.load(s.context, keep)
 	s.moving = err != nil
-	if err != nil || isFull(rc) {
+	if err != nil || isWarning(rc) {
 		return rc, err
 	}
 	if rc != 0 { // the TPM was reset since
@@ -254,7 +254,7 @@ func (m *Manager) saveSession(s *session) (bool, error) {
 	return true, nil
 }
 
-// storeSession is the save itself. A session that is not saved because of the gap stays loaded; one that the chip refuses for another reason is lost, but not
+// storeSession is the save itself. A session that is not saved because of the gap, or not now, stays loaded; one that the chip refuses for another reason is lost, but not
 // left behind.
 func (m *Manager) storeSession(s *session) (bool, error) {
 	s.moving = true
@@ -266,7 +266,7 @@ func (m *Manager) storeSession(s *session) (bool, error) {
 		}
 		context, rc, err = m.save(s.handle)
 	}
-	if s.moving = err != nil; err != nil || rc == tpm2.TPMRCContextGap {
+	if s.moving = err != nil; err != nil || rc == tpm2.TPMRCContextGap || isWarning(rc) {
 		return false, err
 	}
 	m.sessionSaves++
@@ -293,7 +293,7 @@ func (m *Manager) refresh(s *session) (bool, error) {
 	_, rc, err := m.loadOnce(s.context)
 	s.moving = err != nil
 	if err != nil || rc != 0 {
-		return false, err
+		return isPassing(rc), err
 	}
 	s.loaded, s.context = true, nil
 	_, err = m.storeSession(s)
