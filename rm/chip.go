@@ -14,6 +14,8 @@ import (
 const (
 	firstPause = time.Millisecond
 	mostPauses = 12 // doubled each time: about four seconds in all
+
+	mostWaiting = 8 * time.Second // in one turn
 )
 
 func isPassing(rc tpm2.TPMRC) bool {
@@ -36,7 +38,7 @@ func (m *Manager) exchange(command []byte) ([]byte, tpm2.TPMRC, error) {
 		if err != nil {
 			return nil, 0, m.fail(fmt.Errorf("not a TPM's answer: %w", err))
 		}
-		if rc := tpm2.TPMRC(h.Code); !isPassing(rc) || i == mostPauses || !m.pause(pause) {
+		if rc := tpm2.TPMRC(h.Code); !isPassing(rc) || i == mostPauses || !m.wait(pause) {
 			return response, rc, nil
 		}
 		pause *= 2
@@ -49,6 +51,12 @@ func (m *Manager) send(command []byte) ([]byte, error) {
 	cut := time.AfterFunc(m.patience, func() { chip.Close() })
 	defer cut.Stop()
 	return chip.Send(command)
+}
+
+// wait pauses, and reports false when enough of this turn was spent with that.
+func (m *Manager) wait(d time.Duration) bool {
+	m.waited += d
+	return m.waited <= mostWaiting && m.pause(d)
 }
 
 // sleep reports false when the manager is closed: then nobody waits any longer.
@@ -92,7 +100,7 @@ func (m *Manager) sendMakingRoom(command []byte, keep holding) ([]byte, tpm2.TPM
 			return nil, 0, err
 		case made:
 			continue
-		case !isFull(rc) || m.config.Sharing == Alone || waits == mostPauses || !m.pause(pause): // others hold the slots and give them back
+		case !isFull(rc) || m.config.Sharing == Alone || waits == mostPauses || !m.wait(pause): // others hold the slots and give them back
 			return response, rc, nil
 		}
 		pause *= 2

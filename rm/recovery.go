@@ -43,7 +43,7 @@ type inventory struct{ objects, loaded, saved []uint32 }
 // begin starts a turn. A chip that cannot be asked is a matter for those who need it.
 func (m *Manager) begin() {
 	m.idle.Stop()
-	m.broken, m.making, m.gapTries, m.shed = nil, nil, 0, false
+	m.broken, m.making, m.gapTries, m.shed, m.waited = nil, nil, 0, false, 0
 	m.certain()
 }
 

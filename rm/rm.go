@@ -129,6 +129,7 @@ type Manager struct {
 	neighbours   map[uint32]uint64 // foreign saved sessions: sessionSaves when each was first seen
 	looked       uint64            // for them, by sessionSaves
 	gapTries     int               // in this turn
+	waited       time.Duration     // in this turn
 	shed         bool              // a session, in this turn
 	held         map[uint32]int    // objects and hash sequences of each principal
 	primaries    map[string]*primary

@@ -184,7 +184,7 @@ func TestWarningsThatDoNotPass(t *testing.T) {
 			if got := tpm2.TPMRC(0); err != nil && (!errors.As(err, &got) || got != rc) && !isConsequence(err, at) && !(sheds && isLost(err)) {
 				t.Errorf("%s: %v, want nothing or %v", what, err, rc)
 			}
-			if sent, paused := w.spent(); sent > 400 || paused > 2*time.Minute {
+			if sent, paused := w.spent(); sent > 3*40 || paused > 3*10*time.Second { // of at most three commands
 				t.Errorf("%s: %d commands and %v of waiting", what, sent, paused)
 			}
 		})
