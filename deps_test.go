@@ -71,6 +71,7 @@ var holders = map[string][]string{
 	"github.com/foxboron":             nil, // an oracle of tests
 	"github.com/ThalesGroup/crypto11": nil, // an oracle of tests
 	"github.com/rogpeppe/go-internal": nil, // scripts of tests
+	"github.com/c2sp/wycheproof":      nil, // vectors of tests
 	"testing":                         {"rm/tpmtest"},
 	pkcs11:                            nil, // the client that tests the module
 }

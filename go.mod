@@ -1,8 +1,9 @@
 module tpmkey.example
 
-go 1.26.0
+go 1.26.4
 
 require (
+	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
 	github.com/foxboron/go-tpm-keyfiles v0.0.0-20251226215517-609e4778396f
 	github.com/google/go-tpm v0.9.8
 	github.com/google/go-tpm-tools v0.4.11
