@@ -36,6 +36,10 @@ libdir ?= $(PREFIX)/lib$(if $(multiarch),/$(multiarch))
 libexecdir ?= $(PREFIX)/libexec/tpmkey
 moduledir ?= $(libdir)/pkcs11
 p11kitdir ?= $(PREFIX)/share/p11-kit/modules
+bashcompletiondir ?= $(PREFIX)/share/bash-completion/completions
+# Debian's zsh does not look into /usr/share/zsh/site-functions.
+zshcompletiondir ?= $(PREFIX)/share/zsh/$(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
+fishcompletiondir ?= $(PREFIX)/share/fish/vendor_completions.d
 # p11-kit looks for a bare name in the distribution's own folder.
 p11kitmodule ?= $(if $(filter /usr,$(PREFIX)),,$(moduledir)/)tpmkey-pkcs11.so
 
@@ -46,7 +50,7 @@ GOBUILDFLAGS ?= $(GOCOMPILEFLAGS) -ldflags '-s -w -buildid= -B none'
 
 packages_build := gcc libc6-dev libssl-dev libp11-kit-dev
 packages_demo := $(packages_build) openssh-client openssh-server openssl
-packages_test := $(packages_demo) swtpm tpm2-tools tpm2-openssl opensc gnutls-bin p11-kit netcat-openbsd shellcheck
+packages_test := $(packages_demo) zsh fish swtpm tpm2-tools tpm2-openssl opensc gnutls-bin p11-kit netcat-openbsd shellcheck
 packages_check := $(packages_test) libtpm2-pkcs11-1 libtpm2-pkcs11-tools
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
@@ -64,6 +68,8 @@ build: programs $(BUILD)/tpmkey-pkcs11.so
 programs: packages-build
 	CGO_ENABLED=0 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/ ./cmd/tpmkey ./cmd/tpmkeyd ./cmd/tpmkey-pkcs11-helper
 	CGO_ENABLED=1 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/ ./cmd/tpmkey-sim
+	@# Run here, whatever machine the rest is built for.
+	for shell in bash zsh fish; do GOOS= GOARCH= CGO_ENABLED=0 $(GO) run ./cmd/tpmkey completion $$shell >$(BUILD)/completion.$$shell; done
 
 test: packages-test lint build
 	CI=true scripts/gotest.sh -race -timeout 4m ./...
@@ -103,10 +109,14 @@ demo-programs: packages-build
 install:
 	@test -f $(BUILD)/tpmkey-pkcs11.so || { echo "nothing to install yet; run: make build" >&2; exit 1; }
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(moduledir) $(DESTDIR)$(p11kitdir)
+	install -d $(DESTDIR)$(bashcompletiondir) $(DESTDIR)$(zshcompletiondir) $(DESTDIR)$(fishcompletiondir)
 	install -m 755 $(BUILD)/tpmkey $(DESTDIR)$(bindir)/
 	install -m 755 $(BUILD)/tpmkeyd $(DESTDIR)$(sbindir)/
 	install -m 755 $(BUILD)/tpmkey-pkcs11-helper $(DESTDIR)$(libexecdir)/
 	install -m 644 $(BUILD)/tpmkey-pkcs11.so $(DESTDIR)$(moduledir)/
+	install -m 644 $(BUILD)/completion.bash $(DESTDIR)$(bashcompletiondir)/tpmkey
+	install -m 644 $(BUILD)/completion.zsh $(DESTDIR)$(zshcompletiondir)/_tpmkey
+	install -m 644 $(BUILD)/completion.fish $(DESTDIR)$(fishcompletiondir)/tpmkey.fish
 	printf '%s\n' '# RSA keys in the TPM' 'module: $(p11kitmodule)' 'critical: no' >$(DESTDIR)$(p11kitdir)/tpmkey.module
 
 fmt:

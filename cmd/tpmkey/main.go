@@ -47,6 +47,7 @@ func init() { // help shows the table that it is in
 		{"delete", "[-yes] NAME", "delete a key for ever", "Nobody can bring it back. Without a terminal to ask on, -yes is needed.\n", deleteFlags, runDelete},
 		{"device", "[-json]", "show which TPM is used, and whether its filter is a boundary", deviceDetails, jsonFlags, runDevice},
 		{"filter", "list | show NAME | check FILE | explain COMMAND", "explain what the filter lets through to a TPM", filterDetails, filterFlags, runFilter},
+		{"completion", "bash|zsh|fish", "print a script that completes command lines", completionDetails, nil, runCompletion},
 		{"version", "", "print the version", "", nil, runVersion},
 		{"help", "[COMMAND]", "explain a command", "", nil, runHelp},
 	}
@@ -105,13 +106,7 @@ func (t *tool) dispatch(args []string) error {
 	if err != nil {
 		return err
 	}
-	flags := flag.NewFlagSet(v.name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&t.device, "device", "", "")
-	flags.StringVar(&t.dir, "dir", "", "")
-	if v.flags != nil {
-		v.flags(flags, t)
-	}
+	flags := v.flagSet(t)
 	rest, err := operands(flags, args[1:])
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -120,6 +115,18 @@ func (t *tool) dispatch(args []string) error {
 		return usageError(fmt.Sprintf("%s: %v; run: tpmkey help %s", v.name, err, v.name))
 	}
 	return v.run(t, rest)
+}
+
+// flagSet are the flags of a verb, with those that every verb has.
+func (v *verb) flagSet(t *tool) *flag.FlagSet {
+	flags := flag.NewFlagSet(v.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&t.device, "device", "", "")
+	flags.StringVar(&t.dir, "dir", "", "")
+	if v.flags != nil {
+		v.flags(flags, t)
+	}
+	return flags
 }
 
 // operands parses flags before, between and after the other arguments, up to "--".

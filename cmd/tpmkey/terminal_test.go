@@ -118,3 +118,14 @@ func (tty *terminal) echoes(t *testing.T) bool {
 	}
 	return state.Lflag&unix.ECHO != 0
 }
+
+// awaitScreen waits until a line on the screen begins with a text.
+func (tty *terminal) awaitScreen(t *testing.T, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !strings.Contains("\n"+tty.screen()+" ", "\n"+text); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Errorf("the screen shows %q, got %q, never %q", tty.screen(), tty.text(), text)
+			return
+		}
+	}
+}
