@@ -156,3 +156,33 @@ func TestChipThatCannotBeOpened(t *testing.T) {
 var randomChip = tpmtest.Func(func([]byte) ([]byte, error) {
 	return []byte{0x80, 1, 0, 0, 0, 20, 0, 0, 0, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8}, nil
 })
+
+// A chip that panics takes nobody's turn with it.
+func TestPanicGivesTheTurnBack(t *testing.T) {
+	panics := true
+	m := rm.New(rm.Config{Sharing: rm.Alone, Open: func() (rm.Chip, error) {
+		return chip{tpmtest.Func(func([]byte) ([]byte, error) {
+			if panics {
+				panic("a chip that does this")
+			}
+			return []byte{0x80, 1, 0, 0, 0, 20, 0, 0, 0, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8}, nil
+		})}, nil
+	}})
+	defer m.Close()
+	s, err := m.Open(rm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic did not come through")
+			}
+		}()
+		s.Send(getRandom)
+	}()
+	panics = false
+	if response, err := s.Send(getRandom); err != nil || len(response) != 20 {
+		t.Errorf("%x, %v", response, err)
+	}
+}

@@ -73,12 +73,17 @@ func (s *Space) inTurn(c *wire.Command, work func() ([]byte, filter.Decision, er
 	if !s.takeTurn(c) {
 		return nil, ErrClosed
 	}
-	response, decision, err := work()
-	s.manager.turns.give()
+	response, decision, err := s.useTurn(work)
 	if err == nil && !decision.Allowed {
 		return s.refuse(decision, c.Code), nil
 	}
 	return response, err
+}
+
+// useTurn gives the turn back whatever happens: a host may live on after a panic, and others with it.
+func (s *Space) useTurn(work func() ([]byte, filter.Decision, error)) ([]byte, filter.Decision, error) {
+	defer s.manager.turns.give()
+	return work()
 }
 
 // takeTurn waits for the turn, and before it for whatever slows the caller down. It reports false when the space was closed.
