@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"tpmkey": main})
 }
 
+// promptExit keeps the race detector from waiting for a second before each program ends.
+const promptExit = "atexit_sleep_ms=0"
+
 // The scripts run tpmkey as a person would, each on a fresh emulated chip.
 func TestScripts(t *testing.T) {
 	tpmtest.Need(t, "ssh", "ssh-keygen", "openssl")
@@ -36,6 +39,7 @@ func TestScripts(t *testing.T) {
 			chip := tpmtest.Record(tpmtest.Dial(env.T().(testing.TB), tpmtest.Simulator(env.T().(testing.TB))))
 			env.Setenv("TPMKEY_DEVICE", tpmtest.Serve(env.T().(testing.TB), chip))
 			env.Setenv("XDG_DATA_HOME", env.WorkDir)
+			env.Setenv("GORACE", promptExit)
 			env.Setenv("KEYS", filepath.Join(env.WorkDir, "tpmkey"))
 			return nil
 		},
@@ -74,7 +78,7 @@ func command(t *testing.T, spec, store string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	c := exec.Command(program, args...)
-	c.Env = []string{"TPMKEY_DEVICE=" + spec, "XDG_DATA_HOME=" + store, "PATH=" + os.Getenv("PATH")}
+	c.Env = []string{"GORACE=" + promptExit, "TPMKEY_DEVICE=" + spec, "XDG_DATA_HOME=" + store, "PATH=" + os.Getenv("PATH")}
 	return c
 }
 
