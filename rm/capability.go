@@ -3,6 +3,7 @@ package rm
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -148,6 +149,9 @@ func (m *Manager) readCommands() error {
 		for n := values.Uint32(); n > 0 && !values.Failed(); n-- {
 			all = append(all, values.Uint32())
 		}
+		if !values.Done() {
+			return m.fail(errors.New("the TPM's list of commands is cut short"))
+		}
 		if more = moreData && len(all) > 0; more {
 			after := all[len(all)-1]&wire.CommandIndex + 1
 			if after <= next {
@@ -171,6 +175,9 @@ func (m *Manager) properties(first tpm2.TPMPT, count uint32) (map[tpm2.TPMPT]uin
 	for n := values.Uint32(); n > 0 && !values.Failed(); n-- {
 		property := tpm2.TPMPT(values.Uint32())
 		found[property] = values.Uint32()
+	}
+	if !values.Done() {
+		return nil, m.fail(errors.New("the TPM's list of properties is cut short"))
 	}
 	return found, nil
 }
