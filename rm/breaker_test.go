@@ -80,6 +80,7 @@ var breakages = []breakage{
 	{name: "one byte too many", answer: lost(func(r []byte) ([]byte, error) { return append(bytes.Clone(r), 0), nil })},
 	{name: "4096 bytes of noise", answer: lost(func([]byte) ([]byte, error) { return bytes.Repeat([]byte{0xA5, 0x80}, 2048), nil })},
 	{name: "another tag", answer: lost(swap(1, 0x40))},
+	{name: "another handle, or another byte", answer: lost(swap(10, 0x02))},
 	{name: "no answer, the command not run", hangs: true, answer: func(b *breaker, _ func() ([]byte, error)) ([]byte, error) { return nil, errHung }},
 	{name: "no answer, the command run", hangs: true, answer: lost(func([]byte) ([]byte, error) { return nil, errHung })},
 	{name: "a reset", resets: true, silent: true, answer: func(b *breaker, send func() ([]byte, error)) ([]byte, error) {

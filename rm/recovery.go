@@ -33,12 +33,16 @@ type stray struct {
 	info    filter.Object // of an object
 	context []byte        // of a session that was saved
 	moving  bool          // a session that may have been saved, its context lost
+	old     bool          // a session that was saved before a reset
 	kind    tpm2.TPMHT    // of a session whose answer was lost
 	before  []uint32      // what was there right before
 }
 
 // An inventory is what is on the chip, anybody's.
-type inventory struct{ objects, loaded, saved []uint32 }
+type inventory struct {
+	objects, loaded, saved []uint32
+	reset                  bool // nothing of it is ours
+}
 
 // begin starts a turn. A chip that cannot be asked is a matter for those who need it.
 func (m *Manager) begin() {
@@ -120,7 +124,7 @@ func (m *Manager) look() (there inventory, err error) {
 	}
 	if _, err := m.sameLife(); err != nil || m.reborn {
 		m.reborn = m.reborn && err != nil
-		return inventory{}, err // whatever has our handles now is not ours
+		return inventory{reset: true}, err // whatever has our handles now is not ours
 	}
 	return there, nil
 }
@@ -187,11 +191,11 @@ func (m *Manager) keepObjects(there []uint32) {
 // keepSessions finds out which sessions are loaded and which are saved. One whose saved context is lost is of no use to anybody.
 func (m *Manager) keepSessions(there inventory) {
 	for _, s := range m.sessions {
-		if s.isLost() {
+		if s.isLost() && !s.moving {
 			continue
 		}
 		s.loaded = (s.loaded || s.moving) && slices.Contains(there.loaded, s.handle)
-		s.moving = false
+		s.moving, s.old = false, s.old || there.reset
 		switch {
 		case s.loaded:
 			s.context = nil
@@ -203,7 +207,9 @@ func (m *Manager) keepSessions(there inventory) {
 
 func (o *object) stray() stray { return stray{handle: o.phandle, name: o.name, info: o.info} }
 
-func (s *session) stray() stray { return stray{handle: s.handle, context: s.context, moving: s.moving} }
+func (s *session) stray() stray {
+	return stray{handle: s.handle, context: s.context, moving: s.moving, old: s.old}
+}
 
 // flushStrays takes off the chip what nobody holds.
 func (m *Manager) flushStrays(strays []stray, there inventory) {
@@ -220,6 +226,7 @@ func (m *Manager) flushStrays(strays []stray, there inventory) {
 			}
 		}
 		for _, s := range strays { // last, because each needs room
+			s.old = s.old || there.reset
 			m.flushSaved(s)
 		}
 	}
@@ -236,6 +243,8 @@ func (m *Manager) flushSaved(s stray) {
 		m.remember(s)
 	case rc == 0:
 		m.flush(stray{handle: handle})
+	case !s.old: // the context is damaged
+		m.remember(stray{handle: s.handle, moving: true})
 	}
 }
 

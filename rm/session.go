@@ -19,6 +19,7 @@ type session struct {
 	loaded    bool
 	context   []byte // while it is saved; a session that is neither loaded nor saved is lost
 	moving    bool   // while it is being loaded or saved, and when the answer to that was lost
+	old       bool   // saved before a reset
 	used      uint64 // by Manager.clock
 	savedAt   uint64 // by Manager.sessionSaves
 }
@@ -162,13 +163,23 @@ func (m *Manager) bringSession(s *session, keep holding) (tpm2.TPMRC, error) {
 	if err != nil || isWarning(rc) {
 		return rc, err
 	}
-	if rc != 0 { // the TPM was reset since
-		s.context = nil
-		m.suspectReset()
-		return rcReferenceS0, m.certain()
+	if rc != 0 {
+		return rcReferenceS0, m.loseSaved(s)
 	}
-	s.loaded, s.context = true, nil
+	s.loaded, s.context, s.old = true, nil, false
 	return 0, nil
+}
+
+// loseSaved is for a session whose saved context the chip refuses: the TPM was reset since, or the context is damaged, and then the session is still there.
+func (m *Manager) loseSaved(s *session) error {
+	s.context = nil
+	if m.config.Sharing == Alone {
+		m.flush(s.stray())
+		return m.broken
+	}
+	s.moving = !s.old
+	m.suspectReset()
+	return m.certain()
 }
 
 // forgetSession ends what is known of a session.
