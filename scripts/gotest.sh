@@ -4,6 +4,9 @@
 # what make test cannot run here, somebody believes to be tested.
 set -euo pipefail
 
+# The race detector keeps each program waiting for a second before it ends.
+export GORACE=${GORACE:-atexit_sleep_ms=0}
+
 "${GO:-go}" test -v "$@" 2>&1 | awk '
 	/^ *--- PASS/ { passed++ }
 	/^ *--- FAIL/ { failed++ }
