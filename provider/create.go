@@ -76,7 +76,7 @@ func (c *connection) create(t Template, file *keyFile) error {
 	if err := c.mayHave(t); err != nil {
 		return err
 	}
-	found, err := c.standardParent(nil, file)
+	found, err := c.parentOfNew(file)
 	if err != nil {
 		return err
 	}

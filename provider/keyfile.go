@@ -40,6 +40,7 @@ type keyFile struct {
 	parentName []byte // Name of the parent; nil: not pinned
 	emptyAuth  bool   // the key has no PIN
 	parent     uint32 // handle: a hierarchy, or a persistent object
+	rsaParent  bool   // the primary of that hierarchy is an RSA key
 	public     []byte // TPMT_PUBLIC
 	private    []byte // contents of the TPM2B_PRIVATE
 }
@@ -111,14 +112,14 @@ func (f *keyFile) parseDER(der []byte) error {
 var optionalFields = map[uint8]string{
 	1: "its use is bound to a policy", 2: "it is an importable key with a secret", 3: "its use is bound to signed policies",
 	4: "", // description
-	5: "", // rsaParent: for importing only
+	5: "", // rsaParent
 }
 
 func (f *keyFile) readOptions(key *cryptobyte.String) error {
 	var value cryptobyte.String
 	var present bool
 	tag := func(n uint8) cbasn1.Tag { return cbasn1.Tag(n).ContextSpecific().Constructed() }
-	if !key.ReadOptionalASN1(&value, &present, tag(0)) || present && !f.readEmptyAuth(value) {
+	if !key.ReadOptionalASN1(&value, &present, tag(0)) || present && !readBoolean(value, &f.emptyAuth) {
 		return formatError("its emptyAuth field is damaged")
 	}
 	for n := uint8(1); n <= 5; n++ {
@@ -128,15 +129,18 @@ func (f *keyFile) readOptions(key *cryptobyte.String) error {
 		if why := optionalFields[n]; present && why != "" {
 			return formatError("%s, which is not supported", why)
 		}
+		if n == 5 && present && !readBoolean(value, &f.rsaParent) {
+			return formatError("its rsaParent field is damaged")
+		}
 	}
 	return nil
 }
 
-// readEmptyAuth takes any value but 0 for true, as BER does: tpm2-openssl writes 1.
-func (f *keyFile) readEmptyAuth(field cryptobyte.String) bool {
+// readBoolean takes any value but 0 for true, as BER does: tpm2-openssl writes 1.
+func readBoolean(field cryptobyte.String, to *bool) bool {
 	var value cryptobyte.String
 	ok := field.ReadASN1(&value, cbasn1.BOOLEAN) && field.Empty() && len(value) == 1
-	f.emptyAuth = ok && value[0] != 0
+	*to = ok && value[0] != 0
 	return ok
 }
 
@@ -173,12 +177,16 @@ func unsized(b []byte) ([]byte, bool) {
 
 func sized(b []byte) []byte { return append([]byte{byte(len(b) >> 8), byte(len(b))}, b...) }
 
-// format writes the file in the five-field form, which every reader of the format takes: tpm2-openssl refuses a description.
+// format writes the file in the five-field form, which every reader of the format takes: tpm2-openssl refuses a description. Only another tool's file may need
+// a sixth.
 func (f *keyFile) format() ([]byte, error) {
 	var b cryptobyte.Builder
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1ObjectIdentifier(oidLoadable)
 		b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) { b.AddASN1Boolean(f.emptyAuth) })
+		if f.rsaParent {
+			b.AddASN1(cbasn1.Tag(5).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) { b.AddASN1Boolean(true) })
+		}
 		b.AddASN1Int64(int64(f.parent))
 		b.AddASN1OctetString(sized(f.public))
 		b.AddASN1OctetString(sized(f.private))

@@ -8,25 +8,11 @@ import (
 	"github.com/google/go-tpm/tpm2"
 )
 
-// Handles of parents in key files.
-const (
-	ownerParent uint32 = uint32(tpm2.TPMRHOwner) // the standard storage primary of the owner hierarchy
-	srkHandle   uint32 = 0x81000001              // where TCG's provisioning guidance keeps one
-)
-
 // A parent is a storage key that keys are loaded below.
 type parent struct {
 	handle    tpm2.NamedHandle
 	public    tpm2.TPMTPublic
 	transient bool
-}
-
-// standardTemplate is what the TSS2 key format means by the parent 0x40000001: TCG's ECC P-256 storage primary with empty coordinates. Other
-// coordinates, zeros of full length among them, make another key.
-func standardTemplate() tpm2.TPMTPublic {
-	template := tpm2.ECCSRKTemplate
-	template.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{})
-	return template
 }
 
 // load loads a key below its parent (TPM2_Load, Part 3, 12.2), and starts the session that its PIN is used in. A transient parent is flushed again: above the
@@ -57,7 +43,7 @@ func (c *connection) below(k *Key, work func(*parent) error) error {
 	}
 	err = c.withParent(p, work)
 	if errors.Is(err, tpm2.TPMRCIntegrity) && !p.transient && k.file.parent == ownerParent && k.file.parentName == nil {
-		if p, err = c.createPrimary(); err == nil {
+		if p, err = c.createPrimary(k.file); err == nil {
 			err = c.withParent(p, work)
 		}
 	}
@@ -122,8 +108,10 @@ func (c *connection) parentOf(f *keyFile) (*parent, error) {
 		return p, checkPin(p, f)
 	case f.parent == ownerParent:
 		return c.standardParent(f.parentName, f)
+	case f.parent == nullParent:
+		return c.pinnedPrimary(f)
 	}
-	return nil, formatError("its parent %#x is neither the owner hierarchy nor a persistent key", f.parent)
+	return nil, formatError("its parent %#x %s", f.parent, refusedParent(f.parent))
 }
 
 // standardParent gives the standard storage primary: the persistent one where it is the right one, so that nothing need be created.
@@ -132,10 +120,14 @@ func (c *connection) standardParent(pin []byte, f *keyFile) (*parent, error) {
 	if err != nil {
 		return nil, err
 	}
-	if srk != nil && (pin == nil && isStandard(srk.public) || pin != nil && bytes.Equal(pin, srk.handle.Name.Buffer)) {
+	if srk != nil && (pin == nil && isMadeOf(f.parentTemplate(), srk.public) || pin != nil && bytes.Equal(pin, srk.handle.Name.Buffer)) {
 		return srk, nil
 	}
-	p, err := c.createPrimary()
+	return c.pinnedPrimary(f)
+}
+
+func (c *connection) pinnedPrimary(f *keyFile) (*parent, error) {
+	p, err := c.createPrimary(f)
 	if err != nil {
 		return nil, err
 	}
@@ -205,30 +197,4 @@ func newParent(handle tpm2.TPMHandle, name tpm2.TPM2BName, public tpm2.TPMTPubli
 		return nil, fmt.Errorf("%w: the Name of the parent key is not that of its public area; something stands between the TPM and us", ErrWrongTPM)
 	}
 	return &parent{handle: tpm2.NamedHandle{Handle: handle, Name: name}, public: public}, nil
-}
-
-// isStandard tells whether a persistent key has all of the standard template but the coordinates, which only its seed decides.
-func isStandard(public tpm2.TPMTPublic) bool {
-	template := standardTemplate()
-	public.Unique = template.Unique
-	return bytes.Equal(tpm2.Marshal(public), tpm2.Marshal(template))
-}
-
-// createPrimary makes the standard storage primary (TPM2_CreatePrimary, Part 3, 24.1).
-func (c *connection) createPrimary() (*parent, error) {
-	r, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(standardTemplate())}.Execute(c.tpm)
-	if err != nil {
-		return nil, parentError("create the parent key", err)
-	}
-	public, err := r.OutPublic.Contents()
-	if err != nil {
-		return nil, fmt.Errorf("create the parent key: %w", err)
-	}
-	p, err := newParent(r.ObjectHandle, r.Name, *public)
-	if err != nil {
-		c.flush(r.ObjectHandle)
-		return nil, err
-	}
-	p.transient = true
-	return p, nil
 }

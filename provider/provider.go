@@ -21,6 +21,7 @@ type Provider struct {
 	freed  sync.Cond   // signals that a loaded key has a user less
 	source PINSource
 	pins   map[[sha256.Size]byte][]byte // by Key.identity
+	owner  []byte                       // password of the owner hierarchy
 }
 
 // Open makes a provider of the keys in dirs, the first of which takes new ones. Nothing is read and nobody is dialled before something needs it.
@@ -30,9 +31,10 @@ func Open(dirs []string, dial func() (transport.TPMCloser, error)) *Provider {
 	return p
 }
 
-// Close forgets all PINs, flushes what is loaded and closes the way to the TPM. It may be called twice; a later operation dials again.
+// Close forgets all PINs and passwords, flushes what is loaded and closes the way to the TPM. It may be called twice; a later operation dials again.
 func (p *Provider) Close() error {
 	p.ForgetPINs()
+	p.GiveOwnerPassword(nil)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.conn == nil {
@@ -53,6 +55,7 @@ type connection struct {
 	clock  int
 	srk    *parent // what is persistent at 0x81000001
 	asked  bool    // whether srk is known
+	owner  []byte  // the provider's
 }
 
 type loadedKey struct {
@@ -84,7 +87,7 @@ func (p *Provider) connect() (*connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoTPM, err)
 	}
-	p.conn = &connection{tpm: tpm, loaded: map[[sha256.Size]byte]*loadedKey{}}
+	p.conn = &connection{tpm: tpm, loaded: map[[sha256.Size]byte]*loadedKey{}, owner: p.owner}
 	return p.conn, nil
 }
 

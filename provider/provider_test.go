@@ -286,7 +286,7 @@ func TestOtherParent(t *testing.T) {
 	}{
 		{0x81000001, provider.ErrWrongTPM, "nothing is at its parent's handle 0x81000001"},
 		{0x81000005, provider.ErrDenied, "ask the administrator for another filter"},
-		{0x4000000B, provider.ErrFormat, "neither the owner hierarchy nor a persistent key"}, // endorsement
+		{0x4000000B, provider.ErrFormat, "is the endorsement hierarchy"},
 	} {
 		dir := t.TempDir()
 		text := tpmtest.KeyFile(t, tpmtest.RSATemplate(), &key.PublicKey, row.parent)

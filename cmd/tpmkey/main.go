@@ -58,6 +58,9 @@ const common = `Every command takes:
                 or tcp:HOST:PORT of an emulator (default: TPMKEY_DEVICE, else the
                 first that opens)
   -dir DIR      the key directory (default: the user's, then /etc/tpmkey/keys)
+  -owner-password-file FILE
+                the password of the TPM's owner, where there is one and the parent
+                of keys was not made persistent at 0x81000001
 `
 
 // commonShort leaves the screen to the command.
@@ -114,6 +117,9 @@ func (t *tool) dispatch(args []string) error {
 	case err != nil:
 		return usageError(fmt.Sprintf("%s: %v; run: tpmkey help %s", v.name, err, v.name))
 	}
+	if err := t.readOwnerPassword(); err != nil {
+		return err
+	}
 	return v.run(t, rest)
 }
 
@@ -123,6 +129,7 @@ func (v *verb) flagSet(t *tool) *flag.FlagSet {
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&t.device, "device", "", "")
 	flags.StringVar(&t.dir, "dir", "", "")
+	flags.StringVar(&t.ownerFile, "owner-password-file", "", "")
 	if v.flags != nil {
 		v.flags(flags, t)
 	}

@@ -30,7 +30,7 @@ const promptExit = "atexit_sleep_ms=0"
 
 // The scripts run tpmkey as a person would, each on a fresh emulated chip.
 func TestScripts(t *testing.T) {
-	tpmtest.Need(t, "ssh", "ssh-keygen", "openssl")
+	tpmtest.Need(t, "ssh", "ssh-keygen", "openssl", "tpm2_changeauth", "nc")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,

@@ -32,6 +32,9 @@ type tool struct {
 	ssh         sshOptions
 	operation   operationOptions
 
+	ownerFile string
+	owner     []byte // the password in it
+
 	keys     *provider.Provider // once opened
 	stopping context.Context    // nil until a TPM was opened, or a person asked
 	since    time.Time          // a person has been waiting; zero: nobody has
@@ -63,6 +66,7 @@ func (t *tool) open(dirs ...string) *provider.Provider {
 		dirs = provider.DefaultDirs()
 	}
 	t.keys = provider.Open(dirs, t.dial)
+	t.keys.GiveOwnerPassword(t.owner)
 	return t.keys
 }
 
