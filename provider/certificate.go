@@ -110,6 +110,11 @@ func writeCertificate(k *Key, chain []*x509.Certificate) error {
 			return err
 		}
 	}
+	unlock, err := lockDir(filepath.Dir(k.path))
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	file, err := writeTemporary(k.path, text.Bytes(), 0o644)
 	if err != nil {
 		return err
