@@ -1,6 +1,7 @@
 package rm
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -104,18 +105,23 @@ func (t *turns) leave(principal uint32, granted chan struct{}) {
 	t.giveLocked()
 }
 
-// give ends the turn and grants the next.
+// give ends the turn and grants the next, whose command goes out at once: the chip idles for as long as it takes to wake another thread, and this one is
+// awake.
 func (t *turns) give() {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.giveLocked()
+	granted := t.giveLocked()
+	t.mu.Unlock()
+	if granted {
+		runtime.Gosched()
+	}
 }
 
-func (t *turns) giveLocked() {
+// giveLocked reports whether somebody had waited.
+func (t *turns) giveLocked() bool {
 	t.chargeLocked()
 	if len(t.queues) == 0 {
 		t.taken = false
-		return
+		return false
 	}
 	next := 0
 	for i, q := range t.queues {
@@ -130,6 +136,7 @@ func (t *turns) giveLocked() {
 	if q.waiting = q.waiting[1:]; len(q.waiting) > 0 {
 		t.queues = append(t.queues, q)
 	}
+	return true
 }
 
 func (t *turns) queueOf(principal uint32) *queue {
