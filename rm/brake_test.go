@@ -53,11 +53,13 @@ func TestBrakeOfAPrincipal(t *testing.T) {
 	if n := b.commands(func() {
 		wantRC(t, "the 21st guess", k.try("wrong"), refused)
 		wantRC(t, "the right PIN", k.try("right"), refused)
+		wantRefusalLeft(t, s, 5*60)
 		wantRC(t, "the same user's other key", braked.try("another"), refused)
 	}); n != 0 {
 		t.Errorf("%d commands reached the chip", n)
 	}
 	free.mustSign(t)
+	wantRefusalLeft(t, b.space(t, 1001), 0)
 	newKey(t, b.space(t, 1001), false, "his").mustSign(t)
 	clock.Advance(5*time.Minute + time.Second)
 	if err := k.try("right"); err != nil {
@@ -70,6 +72,19 @@ func TestBrakeOfAPrincipal(t *testing.T) {
 	wantRC(t, "a guess a day later", k.try("wrong"), 0x9A2)
 	if waited := clock.Waited(); waited != 0 {
 		t.Errorf("a guess a day later waited for %v", waited)
+	}
+}
+
+// wantRefusalLeft asks a manager for how many seconds its brake holds.
+func wantRefusalLeft(t *testing.T, tpm transport.TPM, want uint32) {
+	t.Helper()
+	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapTPMProperties, Property: uint32(refused), PropertyCount: 1}.Execute(tpm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	properties, err := r.CapabilityData.Data.TPMProperties()
+	if err != nil || len(properties.TPMProperty) != 1 || properties.TPMProperty[0] != (tpm2.TPMSTaggedProperty{Property: tpm2.TPMPT(refused), Value: want}) {
+		t.Errorf("%v, %v; want %d s left", properties, err, want)
 	}
 }
 

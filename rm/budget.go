@@ -64,6 +64,7 @@ func (m *Manager) checkBudget(c *wire.Command, s *Space) (filter.Decision, error
 			continue
 		}
 		if until := m.memory.Lockout[s.principal]; m.now().Before(until) {
+			s.refusedUntil = until
 			return filter.Decision{RC: rcBrake, Rule: "U6",
 				Why: "this user's last failure was counted by the chip; refused until " + until.Format(time.DateTime)}, nil
 		}
@@ -72,6 +73,7 @@ func (m *Manager) checkBudget(c *wire.Command, s *Space) (filter.Decision, error
 			return filter.Decision{}, err
 		}
 		if failed >= budget(most) {
+			s.refusedUntil = time.Time{} // the chip forgets failures by its own rules
 			return filter.Decision{RC: rcBrake, Rule: "U6",
 				Why: fmt.Sprintf("%d of %d failed authorizations are counted, and the rest is kept from unprivileged callers", failed, most)}, nil
 		}

@@ -28,6 +28,8 @@ func (s *Space) capability(c *wire.Command) ([]byte, error) {
 	case kind == tpm2.TPMCapCommands:
 		commands, err := s.commandsFrom(property)
 		return capabilityPage(kind, commands, count), err
+	case kind == tpm2.TPMCapTPMProperties && tpm2.TPMRC(property) == rcBrake:
+		return s.refusalLeft(), nil
 	case kind == tpm2.TPMCapTPMProperties:
 		return s.propertiesAsSeen(c)
 	}

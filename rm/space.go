@@ -35,6 +35,8 @@ type Space struct {
 	sessions  map[uint32]*session
 	next      uint32 // virtual handle to try first: a flushed one is not given out again at once
 	fault     error  // of the chip, met while the filter asked what a handle stands for
+
+	refusedUntil time.Time // how long a brake holds that refused a command of this client last
 }
 
 // Send runs one command: the filter's verdict, then the chip or the manager's own answer. Whatever a TPM would answer is a
@@ -162,7 +164,8 @@ func (s *Space) run(c *wire.Command) ([]byte, filter.Decision, error) {
 	if s.fault != nil || !decision.Allowed {
 		return nil, decision, s.fault
 	}
-	if _, refusal := s.braked(c, m.now()); !refusal.Allowed {
+	if wait, refusal := s.braked(c, m.now()); !refusal.Allowed {
+		s.refusedUntil = m.now().Add(wait)
 		return nil, refusal, nil
 	}
 	if d, err := m.checkBudget(c, s); err != nil || !d.Allowed {
