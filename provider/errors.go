@@ -41,8 +41,8 @@ var explanations = []struct {
 	advice   string
 }{
 	{rcDenied, ErrDenied, "ask the administrator for another filter"},
-	{rcBrake, ErrLockout, "too many were wrong; wait some minutes, or ask the administrator, whose log says until when"},
-	{tpm2.TPMRCLockout, ErrLockout, "wait until it unlocks itself, or ask the administrator to run tpm2_dictionarylockout -c"},
+	{rcBrake, ErrLockout, "tpmkeyd's log says which tries failed; without a time here, ask the administrator"},
+	{tpm2.TPMRCLockout, ErrLockout, "wait until the TPM forgives a try, or ask the administrator to run tpm2_dictionarylockout -c"},
 	{tpm2.TPMRCAuthFail, ErrWrongPIN, "this try counts towards the lockout of the whole TPM"},
 	{tpm2.TPMRCBadAuth, ErrWrongPIN, "nothing counts the tries in the TPM itself"},
 	{tpm2.TPMRCIntegrity, ErrWrongTPM, "its private part does not open here; the file may also be damaged"},

@@ -55,7 +55,7 @@ func TestTPMErrors(t *testing.T) {
 		says     string
 	}{
 		{tpm2.TPMRCLockout, provider.ErrLockout, "tpm2_dictionarylockout -c"},
-		{0x000B0921, provider.ErrLockout, "wait some minutes"},
+		{0x000B0921, provider.ErrLockout, "tpmkeyd's log"},
 		{tpm2.TPMRC(0x98E), provider.ErrPIN, "its file does not say"}, // TPM_RC_AUTH_FAIL, session 1
 		{tpm2.TPMRC(0x9A2), provider.ErrPIN, "its file does not say"}, // TPM_RC_BAD_AUTH, session 1
 		{0x000B0143, provider.ErrDenied, "another filter"},

@@ -112,7 +112,7 @@ func (p *Provider) withTPM(work func(*connection) error) error {
 		}
 		p.mu.Unlock()
 		if conn == nil || try > 0 || !isLost(err) && !isTransport(err) {
-			return explain(err)
+			return explain(conn.locked(err))
 		}
 		p.giveUp(conn)
 	}
@@ -124,7 +124,7 @@ func (p *Provider) withKey(k *Key, work func(*connection, tpm2.AuthHandle) error
 		for try := 0; ; try++ {
 			conn, err := p.useKey(k, pin, work)
 			if conn == nil || try > 0 || !isLost(err) && !isTransport(err) {
-				return err
+				return conn.locked(err)
 			}
 			p.giveUp(conn)
 		}
