@@ -128,7 +128,11 @@ func writeCertificate(k *Key, chain []*x509.Certificate) error {
 
 // DetachCertificate removes the key's certificate chain.
 func (p *Provider) DetachCertificate(k *Key) error {
-	err := os.Remove(k.CertificatePath())
+	unlock, err := lockDir(filepath.Dir(k.path))
+	if err == nil {
+		defer unlock()
+		err = os.Remove(k.CertificatePath())
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		err = fmt.Errorf("%w: %s", ErrNoCertificate, k.CertificatePath())
 	}

@@ -20,7 +20,7 @@ var (
 	ErrPINFormat  = errors.New("not a PIN")
 	ErrParentAuth = errors.New("the key's parent, or the owner hierarchy, has a password")
 	ErrDenied     = errors.New("the TPM's filter does not allow this")
-	ErrNoTPM      = errors.New("no TPM can be reached")
+	ErrNoTPM      = errors.New("connect to the TPM")
 	ErrLockout    = errors.New("locked after too many wrong passwords")
 	ErrUsage      = errors.New("the key is not made for this")
 	ErrSize       = errors.New("the TPM has no RSA keys of this size")

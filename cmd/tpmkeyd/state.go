@@ -36,10 +36,12 @@ func (s state) contextKey() (key [32]byte, err error) {
 // memory reads what brakes and budgets knew when the service ended. Without a file they know nothing.
 func (s state) memory() (m rm.Memory, err error) {
 	text, err := os.ReadFile(s.memoryPath())
-	if errors.Is(err, os.ErrNotExist) {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return m, nil
-	}
-	if err == nil {
+	case errors.Is(err, os.ErrPermission):
+		return m, fmt.Errorf("%w; run tpmkeyd as root, or name another directory with -state", err)
+	case err == nil:
 		err = json.Unmarshal(text, &m)
 	}
 	if err != nil {
