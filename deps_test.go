@@ -72,6 +72,9 @@ var holders = map[string][]string{
 	"github.com/ThalesGroup/crypto11": nil, // an oracle of tests
 	"github.com/rogpeppe/go-internal": nil, // scripts of tests
 	"github.com/c2sp/wycheproof":      nil, // vectors of tests
+	"github.com/go-jose":              nil, // examples
+	"github.com/smallstep/pkcs7":      nil, // an example
+	"github.com/letsencrypt/pebble":   nil, // an ACME server of tests
 	"testing":                         {"rm/tpmtest"},
 	pkcs11:                            nil, // the client that tests the module
 }

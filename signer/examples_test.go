@@ -44,6 +44,9 @@ func TestExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := signer.New(made)
+	if _, err := p.Create("acme", provider.Template{}); err != nil {
+		t.Fatal(err)
+	}
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: selfSigned(t, key, x509.SHA256WithRSA).Raw})
 	if err := p.AttachCertificate(made, certificate, false); err != nil {
 		t.Fatal(err)
@@ -53,12 +56,18 @@ func TestExamples(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(home, "known_hosts"), []byte(known), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command("/proc/self/exe", "-test.run=^Example", "-test.v")
+	c := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^Example", "-test.v", "-test.timeout=1m")
 	c.Dir = home
 	c.Env = append(os.Environ(), prepared+"=1", "XDG_DATA_HOME="+home, "TPMKEY_DEVICE="+spec, "HOST_AND_PORT="+address)
+	c.Env = append(c.Env, serveACME(t)...)
 	output, err := c.CombinedOutput()
-	if passed := strings.Count(string(output), "--- PASS: Example_"); err != nil || passed != 3 {
+	if passed := strings.Count(string(output), "--- PASS: Example_"); err != nil || passed != 7 {
 		t.Errorf("%v, %d examples passed\n%s", err, passed, output)
+	}
+	verify := exec.Command("openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", "program.p7s", "-content", "program", "-CAfile", "tpmkey/web.crt", "-purpose", "any", "-out", "/dev/null")
+	verify.Dir = home
+	if output, err := verify.CombinedOutput(); err != nil {
+		t.Errorf("the example's signature: %v\n%s", err, output)
 	}
 }
 
