@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -27,6 +28,7 @@ type Device struct {
 	spec    Spec
 	sender  rm.Chip     // a space of our own manager, or the connection to tpmkeyd
 	manager *rm.Manager // nil on a managed device
+	opening *opening    // the manager's, nil on a managed device
 }
 
 // Open opens the device that a spec names; "" means the first one that can be opened of TPMKEY_DEVICE, /dev/tpms, the default broker,
@@ -50,12 +52,14 @@ func open(s Spec) (*Device, error) {
 	if s.Managed() {
 		return &Device{spec: s, sender: first}, nil
 	}
-	manager := rm.New(rm.Config{Sharing: sharing(s), Open: reopening(s, first)})
+	opening := &opening{spec: s, first: first}
+	manager := rm.New(rm.Config{Sharing: sharing(s), Open: opening.open})
 	space, err := manager.Open(rm.Options{UID: uint32(os.Getuid())})
 	if err != nil {
+		opening.close()
 		return nil, err
 	}
-	return &Device{spec: s, sender: space, manager: manager}, nil
+	return &Device{spec: s, sender: space, manager: manager, opening: opening}, nil
 }
 
 // OpenChip gives what a manager of the chip behind a raw spec needs: how to open it, and who else uses it.
@@ -71,18 +75,38 @@ func OpenChip(spec string) (rm.Config, error) {
 	if err != nil {
 		return rm.Config{}, err
 	}
-	return rm.Config{Sharing: sharing(s), Open: reopening(s, first)}, nil
+	return rm.Config{Sharing: sharing(s), Open: (&opening{spec: s, first: first}).open}, nil
 }
 
-// reopening hands out a chip that was opened to see whether it can be, and later opens it anew.
-func reopening(s Spec, first rm.Chip) func() (rm.Chip, error) {
-	return func() (rm.Chip, error) {
-		if chip := first; chip != nil {
-			first = nil
-			return chip, nil
-		}
-		return connect(s)
+// An opening is how a manager comes to its chip: one that was opened to see whether it can be, and later, whenever it was given back, it opens it anew.
+type opening struct {
+	spec Spec
+
+	mu    sync.Mutex
+	first rm.Chip // nil: handed out
+}
+
+func (o *opening) open() (rm.Chip, error) {
+	if chip := o.take(); chip != nil {
+		return chip, nil
 	}
+	return connect(o.spec)
+}
+
+func (o *opening) take() rm.Chip {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	chip := o.first
+	o.first = nil
+	return chip
+}
+
+// close gives a chip back that nobody has used.
+func (o *opening) close() error {
+	if chip := o.take(); chip != nil {
+		return chip.Close()
+	}
+	return nil
 }
 
 // sharing says who else uses the chip. An emulator is ours alone; a kernel device never is.
@@ -206,7 +230,7 @@ func (d *Device) Send(command []byte) ([]byte, error) {
 func (d *Device) Close() error {
 	err := d.sender.Close()
 	if d.manager != nil {
-		err = errors.Join(err, d.manager.Close())
+		err = errors.Join(err, d.manager.Close(), d.opening.close())
 	}
 	return err
 }
