@@ -52,7 +52,7 @@ var folders = map[string]folder{
 	"pkcs11-module":       {imports: pkcs11Parts, never: []string{commands}},
 	"pkcs11-module/token": {imports: []string{"provider"}},
 
-	"cmd/tpmkey":               {imports: []string{"signer", "provider", "rm/device", "filter", "internal/prompt"}},
+	"cmd/tpmkey":               {imports: []string{"signer", "provider", "rm/device", "filter", "internal/prompt", "cmd/tpmkey/doctor"}},
 	"cmd/tpmkey/doctor":        {imports: []string{"signer", "provider", "rm/device", "internal/prompt"}, never: []string{sockets}},
 	"cmd/tpmkeyd":              {imports: []string{"rm", "rm/device", "rm/wire", "filter"}},
 	"cmd/tpmkey-pkcs11-helper": {imports: pkcs11Parts, never: []string{commands}},

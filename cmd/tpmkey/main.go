@@ -46,6 +46,7 @@ func init() { // help shows the table that it is in
 		{"rename", "OLD NEW", "give a key another name", renameDetails, nil, runRename},
 		{"delete", "[-yes] NAME", "delete a key for ever", "Nobody can bring it back. Without a terminal to ask on, -yes is needed.\n", deleteFlags, runDelete},
 		{"device", "[-json]", "show which TPM is used, and whether its filter is a boundary", deviceDetails, jsonFlags, runDevice},
+		{"doctor", "[-json]", "look for what is wrong with the machine, its TPM and the keys", doctorDetails, jsonFlags, runDoctor},
 		{"filter", "list | show NAME | check FILE | explain COMMAND", "explain what the filter lets through to a TPM", filterDetails, filterFlags, runFilter},
 		{"completion", "bash|zsh|fish", "print a script that completes command lines", completionDetails, nil, runCompletion},
 		{"version", "", "print the version", "", nil, runVersion},
@@ -83,12 +84,15 @@ func (t *tool) main(args []string) int {
 		err = stdout.err
 	}
 	var wrong usageError
+	var reported reportedStatus
 	switch {
 	case err == nil:
 		return 0
 	case t.interrupted():
 		t.say("error: interrupted")
 		return exitInterrupted
+	case errors.As(err, &reported):
+		return int(reported)
 	case errors.As(err, &wrong):
 		t.fail(err)
 		return exitUsage

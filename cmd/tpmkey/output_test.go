@@ -33,7 +33,7 @@ var closedOutputs = map[string]func(*testing.T) *os.File{
 var printing = [][]string{
 	{"new", "demo"}, {"list"}, {"show", "demo"}, {"pub", "demo"}, {"pub", "-pem", "demo"}, {"device"}, {"version"}, {"help"}, {"help", "new"},
 	{"list", "-json"}, {"show", "-json", "demo"}, {"pub", "-json", "demo"}, {"device", "-json"}, {"list", "-names"},
-	{"sign", "demo", "output_test.go"}, {"sign", "-base64", "demo", "output_test.go"}, {"csr", "demo"}, {"completion", "bash"},
+	{"sign", "demo", "output_test.go"}, {"sign", "-base64", "demo", "output_test.go"}, {"csr", "demo"}, {"completion", "bash"}, {"doctor"}, {"doctor", "-json"},
 	{"ssh", "-dry-run", "-config", "/nonexistent/config", "-module", "output_test.go"},
 }
 
