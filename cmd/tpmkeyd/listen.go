@@ -18,11 +18,11 @@ func listen(path string) (*net.UnixListener, error) {
 	if err := makeDirectory(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	lock, err := lockSocket(path)
+	unlock, err := lockSocket(path)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
-	defer lock.Close()
+	defer unlock()
 	if err := removeStale(path); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
@@ -49,17 +49,31 @@ func makeDirectory(dir string) error {
 	return os.Chmod(dir, 0o755)
 }
 
-// lockSocket keeps two servers that start at once from replacing each other's socket. It locks the directory, so that no file stays.
-func lockSocket(path string) (*os.File, error) {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return nil, err
+// lockSocket keeps two servers that start at once from replacing each other's socket. What is locked is a file that only its owner can open: anybody can open
+// the directory, and whoever can open something can keep it locked for ever. The file goes with the lock.
+func lockSocket(path string) (unlock func(), err error) {
+	path += ".lock"
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+			f.Close()
+			return nil, err
+		}
+		if isAt(f, path) {
+			return func() { os.Remove(path); f.Close() }, nil
+		}
+		f.Close() // whoever had the lock has removed it
 	}
-	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
-		dir.Close()
-		return nil, err
-	}
-	return dir, nil
+}
+
+// isAt tells whether an open file is still the one of a path.
+func isAt(f *os.File, path string) bool {
+	there, err1 := os.Lstat(path)
+	opened, err2 := f.Stat()
+	return err1 == nil && err2 == nil && os.SameFile(there, opened)
 }
 
 func removeStale(path string) error {
