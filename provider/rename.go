@@ -133,15 +133,12 @@ func renaming(k, renamed *Key, text []byte) (steps []func() error, clean func(),
 	if err != nil {
 		return nil, func() {}, err
 	}
-	key, err := writeTemporary(k.path, text, keyMode)
+	key, err := writeLike(k.path, text)
 	if err != nil {
 		return nil, func() {}, err
 	}
 	pub, err := writeTemporary(k.path, line, 0o644)
 	clean = func() { os.Remove(key); os.Remove(pub) }
-	if err == nil {
-		err = copyOwner(k.path, key)
-	}
 	return []func() error{
 		func() error { return link(key, renamed, k) },
 		func() error { return os.Rename(pub, sibling(renamed.path, ".pub")) },

@@ -359,39 +359,41 @@ func (s *store) replace(old, k *Key) error {
 	if err != nil {
 		return err
 	}
-	file, err := writeTemporary(k.path, text, keyMode)
+	file, err := writeLike(old.path, text)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(file)
-	if err := copyOwner(old.path, file); err != nil {
-		return err
-	}
 	if err := os.Rename(file, k.path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(k.path))
 }
 
-func copyOwner(from, to string) error {
-	var st unix.Stat_t
-	if err := unix.Stat(from, &st); err != nil {
-		return err
-	}
-	if err := os.Chown(to, int(st.Uid), int(st.Gid)); err != nil {
-		return err
-	}
-	return os.Chmod(to, os.FileMode(st.Mode&0o777))
-}
-
 // writeTemporary writes a hidden file beside path to the disk.
 func writeTemporary(path string, text []byte, mode os.FileMode) (name string, err error) {
+	return writeAs(path, text, func(f *os.File) error { return f.Chmod(mode) })
+}
+
+// writeLike is writeTemporary with the owner and the mode of the file at path.
+func writeLike(path string, text []byte) (name string, err error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return "", err
+	}
+	return writeAs(path, text, func(f *os.File) error {
+		return errors.Join(f.Chown(int(st.Uid), int(st.Gid)), f.Chmod(os.FileMode(st.Mode&0o777)))
+	})
+}
+
+// writeAs gives the file its owner and mode while it is open: whoever owns the directory can put a link to another file in its place, and root would change that.
+func writeAs(path string, text []byte, own func(*os.File) error) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), temporary+"*")
 	if err != nil {
 		return "", err
 	}
 	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	err = errors.Join(err, own(f), f.Sync(), f.Close())
 	if err != nil {
 		os.Remove(f.Name())
 	}
