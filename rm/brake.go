@@ -125,21 +125,27 @@ func (s *Space) braked(c *wire.Command, now time.Time) (wait time.Duration, refu
 // failedAuth is which authorization a response code says that failed (Part 2, 6.6.3: the number of the session, from 1).
 func failedAuth(rc tpm2.TPMRC) int { return max(0, int(rc>>8&7)-1) }
 
-// noteFailure counts a failed authorization.
+// noteFailure counts a failed authorization. What is no guess changes nothing that would have to be kept, which costs a disk's write: anybody can fail like
+// that thousands of times a second.
 func (m *Manager) noteFailure(c *wire.Command, s *Space, rc tpm2.TPMRC) {
 	if s.isRoot() {
 		return
 	}
 	i, now := failedAuth(rc), m.now()
+	changed := false
 	if i < min(c.Shape.Auths, len(c.Auths())) && isGuess(c, i) {
 		for _, p := range s.pulls(c, i, true) {
 			p.brake.fail(now, p.rule)
+			changed = true
 		}
 	}
 	if isCounted(rc) && s.filter().HasBudget() {
+		changed = changed || !now.Before(m.memory.Lockout[s.principal])
 		m.memory.Lockout[s.principal] = now.Add(lockoutPenalty)
 	}
-	m.keepMemory(now)
+	if changed {
+		m.keepMemory(now)
+	}
 }
 
 // noteSuccess takes the brake off the keys whose PINs were right: whoever knows one is not guessing. His own failures with other keys still count.
