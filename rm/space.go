@@ -26,6 +26,7 @@ type Space struct {
 	principal uint32
 	closed    chan struct{}
 	once      sync.Once
+	used      atomic.Bool // it has had a turn, and may hold something
 
 	narrowed atomic.Pointer[filter.Filter]
 
@@ -99,7 +100,7 @@ func (s *Space) takeTurn(c *wire.Command) bool {
 			s.sleep(pause)
 			continue
 		}
-		if s.isClosed() {
+		if s.used.Store(true); s.isClosed() { // in this order: Close looks the other way round
 			s.manager.turns.give()
 			return false
 		}
@@ -336,11 +337,12 @@ func (s *Space) HoldsSession(handle uint32) bool { return s.sessions[handle] != 
 func (s *Space) SavedSession(handle uint32) bool { return s.parked(handle) != nil }
 
 // Close takes everything of this client off the chip: at once, or when those who are before it have had their turns, for which it does not wait. Calls that
-// wait for their turn return ErrClosed at once.
+// wait for their turn return ErrClosed at once. A client that has had no turn holds nothing and needs none: while the chip makes a key, others could come and
+// go by the hundred thousand, and each would be waited for.
 func (s *Space) Close() error {
 	s.once.Do(func() {
 		close(s.closed)
-		if s.leave(s.closed) {
+		if !s.used.Load() || s.leave(s.closed) {
 			return
 		}
 		go s.leave(s.manager.closed) // a closed manager leaves nothing behind anyway
