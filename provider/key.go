@@ -115,17 +115,20 @@ func (k *Key) signPKCS1v15(hash crypto.Hash, digest []byte) ([]byte, error) {
 	if !k.CanSign() {
 		return nil, k.cannot("signatures")
 	}
+	padded, err := padPKCS1v15(hash, digest, k.area.public.Size())
+	if err != nil {
+		return nil, err
+	}
 	alg, known := algOf[hash]
 	byTPM := known && k.mayUse(tpm2.TPMAlgRSASSA, alg)
 	if byTPM && k.refusal(lack{tpm2.TPMAlgRSASSA, alg}) == nil {
 		signature, err := k.tpmSign(tpm2.TPMAlgRSASSA, alg, digest)
-		if !refusesHash(err) {
-			return signature, err
+		if err == nil {
+			return k.checked(padded, signature)
 		}
-	}
-	padded, err := padPKCS1v15(hash, digest, k.area.public.Size())
-	if err != nil {
-		return nil, err
+		if !refusesHash(err) {
+			return nil, err
+		}
 	}
 	if signature, err := k.rawSign(padded); k.hasRaw() {
 		return signature, err
@@ -225,12 +228,17 @@ func signatureOf(s tpm2.TPMTSignature) ([]byte, error) {
 	return r.Sig.Buffer, nil
 }
 
-// rawSign applies the private operation to an encoded message, and makes sure that the chip did it right: a faulty signature would give the key away.
+// rawSign applies the private operation to an encoded message.
 func (k *Key) rawSign(encoded []byte) ([]byte, error) {
 	signature, err := k.raw(encoded)
 	if err != nil {
 		return nil, err
 	}
+	return k.checked(encoded, signature)
+}
+
+// checked makes sure that the chip has signed an encoded message right: a faulty signature would give the key away.
+func (k *Key) checked(encoded, signature []byte) ([]byte, error) {
 	if !bytes.Equal(publicOperation(k.area.public, signature), encoded) {
 		return nil, fmt.Errorf("the TPM has computed a wrong signature")
 	}
@@ -259,8 +267,11 @@ func (k *Key) raw(in []byte) ([]byte, error) {
 		k.learn(lackRaw, err)
 		return nil, err
 	}
-	if err != nil || len(out) > len(in) {
+	if err != nil {
 		return nil, err
+	}
+	if len(out) > len(in) {
+		return nil, fmt.Errorf("the TPM has computed %d bytes of %d", len(out), len(in))
 	}
 	return append(make([]byte, len(in)-len(out)), out...), nil
 }
