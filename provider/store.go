@@ -255,10 +255,26 @@ func checkPrivate(st *unix.Stat_t, path string) error {
 	if st.Mode&forbidden != 0 {
 		return fmt.Errorf("%w: its mode is %04o; run: chmod 600 %s", ErrInsecure, st.Mode&0o7777, path)
 	}
-	if uid := uint32(os.Geteuid()); st.Uid != uid && st.Uid != 0 && uid != 0 {
+	me := caller{real: uint32(os.Getuid()), effective: uint32(os.Geteuid()), raised: privilege.Raised()}
+	if !me.mayUse(st.Uid, filepath.Dir(path)) {
 		return fmt.Errorf("%w: it belongs to user %d, not to you", ErrInsecure, st.Uid)
 	}
 	return nil
+}
+
+// A caller is who a process is.
+type caller struct {
+	real, effective uint32 // uids
+	raised          bool
+}
+
+// mayUse tells whether a caller may use a key file in a directory by its owner. A process with raised privileges opens what whoever started it may not, and his
+// directory can have links to other users' keys in it, or be one: there each file must be his own.
+func (c caller) mayUse(owner uint32, dir string) bool {
+	if c.raised && dir != SystemDir {
+		return owner == c.real
+	}
+	return owner == c.effective || owner == 0 || c.effective == 0
 }
 
 func readAtMost(r io.Reader, limit int64) ([]byte, error) {
