@@ -96,7 +96,7 @@ func (s *Space) sessionsFrom(property uint32) []uint32 {
 	if wire.HandleType(property) == tpm2.TPMHTHMACSession {
 		handles = slices.Collect(maps.Keys(s.sessions))
 	} else {
-		for _, parked := range s.manager.parkedOf(s.options.UID) {
+		for _, parked := range s.manager.parkedOf(s.principal) {
 			handles = append(handles, parked.handle)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"tpmkey.example/filter"
+	"tpmkey.example/rm"
 	"tpmkey.example/rm/tpmtest"
 )
 
@@ -26,4 +27,24 @@ func TestFlushSavedSession(t *testing.T) {
 			t.Errorf("left on the chip: %x, %v", leaks, err)
 		}
 	})
+}
+
+// What one uid of a user has saved, his other ones see, load and flush; nobody else does, whose uid he is lent or not.
+func TestSavedSessionsOfLentUids(t *testing.T) {
+	b := &bench{recorder: tpmtest.Record(tpmtest.Dial(t, tpmtest.SWTPM(t)))}
+	b.Manager = rm.New(rm.Config{Sharing: rm.Alone, Open: func() (rm.Chip, error) { return chip{b.recorder}, nil },
+		PrincipalOf: func(uid uint32) uint32 { return map[uint32]uint32{1000: 1000, 100000: 1000, 200000: 100000}[uid] }})
+	defer b.Close()
+	s := b.permissive(t, 200000) // the principal 100000 is somebody else than the user with that uid
+	p := policy(t, s)
+	save(t, s, p.Handle())
+	if _, err := (tpm2.FlushContext{FlushHandle: p.Handle()}).Execute(b.permissive(t, 100000)); err == nil {
+		t.Error("a user has flushed the saved session of one whose principal has his uid's number")
+	}
+	flush(t, s, p.Handle())
+
+	lent := b.permissive(t, 100000)
+	q := policy(t, lent)
+	save(t, lent, q.Handle())
+	flush(t, b.permissive(t, 1000), q.Handle())
 }

@@ -107,7 +107,7 @@ func (m *Manager) parkedOf(principal uint32) (parked []*session) {
 
 // parked is the session of the client's principal with this handle whose context is saved.
 func (s *Space) parked(handle uint32) *session {
-	for _, parked := range s.manager.parkedOf(s.options.UID) {
+	for _, parked := range s.manager.parkedOf(s.principal) {
 		if parked.handle == handle {
 			return parked
 		}
