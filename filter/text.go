@@ -442,7 +442,7 @@ func callerWord(text string) func(query) bool {
 	var uid int
 	switch {
 	case text == "root":
-	case !scans(text, "uid %d", &uid) || uid <= 0 || uid > maxUID:
+	case !scans(text, "uid %d", &uid) || uid <= 0 || uint64(uid) > maxUID:
 		return nil
 	}
 	return func(q query) bool { return q.guess.isAnybody() || q.holder.Caller() == uint32(uid) }

@@ -160,7 +160,7 @@ func numberWord(subject, text string) func(query) bool {
 	case sized && scans(text, "%d to %d bytes", &n, &m) && n <= m:
 		return func(q query) bool { return len(q.param)-2 >= n && len(q.param)-2 <= m }
 	case numberParams[subject] && scans(text, "at most %d", &n):
-		return func(q query) bool { return len(q.param) > 0 && numberOf(q.param) <= n }
+		return func(q query) bool { return len(q.param) > 0 && numberOf(q.param) <= uint64(n) }
 	case (sized || listParams[subject]) && text == "empty":
 		return func(q query) bool { return len(q.param) > 0 && len(bytes.TrimLeft(q.param, "\x00")) == 0 }
 	}
@@ -181,9 +181,9 @@ func numberForms(subject string) []string {
 }
 
 // numberOf reads a number of two or four bytes.
-func numberOf(param []byte) (n int) {
+func numberOf(param []byte) (n uint64) {
 	for _, b := range param {
-		n = n<<8 | int(b)
+		n = n<<8 | uint64(b)
 	}
 	return n
 }

@@ -17,7 +17,7 @@ import (
 // gives nil where the chip's answer is the truth, or near enough to be mended.
 func (s *Space) capability(c *wire.Command) ([]byte, error) {
 	request := wire.NewCursor(slices.Concat(c.Param("capability"), c.Param("property"), c.Param("propertyCount")))
-	kind, property, count := tpm2.TPMCap(request.Uint32()), request.Uint32(), int(request.Uint32())
+	kind, property, count := tpm2.TPMCap(request.Uint32()), request.Uint32(), request.Uint32()
 	switch {
 	case kind == tpm2.TPMCapHandles && !isOwnKind(property) && s.filter().Shows(wire.HandleType(property)):
 		return nil, nil
@@ -46,8 +46,8 @@ func underSession(kind tpm2.TPMCap) []byte {
 }
 
 // capabilityPage is a response with the first count values of a list (TPML_HANDLE, TPML_CCA), and whether there are more.
-func capabilityPage(kind tpm2.TPMCap, values []uint32, count int) []byte {
-	page := values[:min(count, len(values), maxCapabilities)]
+func capabilityPage(kind tpm2.TPMCap, values []uint32, count uint32) []byte {
+	page := values[:min(uint(count), uint(len(values)), maxCapabilities)]
 	more := uint8(0)
 	if len(page) < len(values) {
 		more = 1

@@ -1,9 +1,13 @@
 package rm_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"tpmkey.example/rm"
+	"tpmkey.example/rm/tpmtest"
 )
 
 // loadedSessions and savedSessions are what TPM2_GetCapability is asked for (Part 2, 7.2): they are no kinds of sessions.
@@ -57,4 +61,18 @@ func TestCapabilityUnderAudit(t *testing.T) {
 			t.Errorf("properties: %+v, %v", r, err)
 		}
 	})
+}
+
+// A list is as long as it is, however much of it is asked for: also where an int has 32 bits (GOARCH=arm).
+func TestMostOfACapability(t *testing.T) {
+	b := newBench(t, tpmtest.SWTPM(t), rm.Alone)
+	s := b.space(t, nobody)
+	k := newKey(t, s, false, "")
+	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapHandles, Property: 0x80000000, PropertyCount: 0xFFFFFFFF}.Execute(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := r.CapabilityData.Data.Handles(); err != nil || !slices.Contains(list.Handle, tpm2.TPMHandle(k.handle.Handle)) {
+		t.Errorf("the client's objects: %v, %v", list, err)
+	}
 }
