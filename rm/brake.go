@@ -15,7 +15,8 @@ import (
 
 // Brakes (U11) slow down guessing where the chip does not: it counts no failure of a noDA key and none of a hierarchy, and answers thousands a second. They
 // count failed authorizations of a principal, of a key that was loaded from a caller's blob, and on hierarchies: of a principal, and of all together. The
-// storage root key has no brake, or anybody could keep everybody from it. Root is not bound.
+// storage root key has no brake, or anybody could keep everybody from it. A session that is bound tells with every command whether the auth value that it is
+// bound by was right, so each failure of it counts. Root is not held back.
 //
 // An empty password is no guess: it is neither counted nor refused, so keys without a PIN always work.
 
@@ -76,10 +77,14 @@ func isGuess(c *wire.Command, i int) bool {
 
 // pulls are the brakes on authorization i of a command. With make, those that have not counted yet too.
 func (s *Space) pulls(c *wire.Command, i int, make bool) []pull {
-	memory, handle := &s.manager.memory, c.Handle(i)
-	if handle == uint32(tpm2.TPMRHNull) {
-		return nil // has no secret
+	memory := &s.manager.memory
+	if i >= c.Shape.Auths || c.Handle(i) == uint32(tpm2.TPMRHNull) { // which has no secret
+		if authSession := s.sessions[c.Auths()[i].Session]; authSession == nil || !authSession.bound {
+			return nil
+		}
+		return []pull{{brakeOf(memory.Principals, s.principal, make), &principalBrake}}
 	}
+	handle := c.Handle(i)
 	if wire.HandleType(handle) == tpm2.TPMHTPermanent {
 		return []pull{{brakeOf(memory.Hierarchies, s.principal, make), &hierarchyBrake}, {&memory.Everybody, &everybodyBrake}}
 	}
@@ -106,7 +111,7 @@ func (s *Space) braked(c *wire.Command, now time.Time) (wait time.Duration, refu
 	if s.isRoot() {
 		return 0, refusal
 	}
-	for i := range min(c.Shape.Auths, len(c.Auths())) {
+	for i := range c.Auths() {
 		if !isGuess(c, i) {
 			continue
 		}
@@ -133,7 +138,7 @@ func (m *Manager) noteFailure(c *wire.Command, s *Space, rc tpm2.TPMRC) {
 	}
 	i, now := failedAuth(rc), m.now()
 	changed := false
-	if i < min(c.Shape.Auths, len(c.Auths())) && isGuess(c, i) {
+	if i < len(c.Auths()) && isGuess(c, i) {
 		for _, p := range s.pulls(c, i, true) {
 			p.brake.fail(now, p.rule)
 			changed = true

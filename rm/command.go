@@ -213,7 +213,9 @@ func (m *Manager) forgetHierarchies() {
 // admit takes what the chip has made into the space.
 func (s *Space) admit(c *wire.Command, handle uint32, response []byte) []byte {
 	if wire.IsAuthSession(handle) {
-		s.sessions[handle] = s.manager.newSession(handle, s, s.bindCounts(c))
+		started := s.manager.newSession(handle, s)
+		started.bound, started.counts = isBound(c), s.bindCounts(c)
+		s.sessions[handle] = started
 		return response
 	}
 	o := s.newObject(c, response)
@@ -251,9 +253,13 @@ var startsSequence = map[tpm2.TPMCC]bool{tpm2.TPMCCHashSequenceStart: true, tpm2
 // bindCounts tells whether a new session is bound to something whose failed authorizations the chip counts: then it counts every failure of the session,
 // with whatever command (U6).
 func (s *Space) bindCounts(c *wire.Command) bool {
-	if c.Code != tpm2.TPMCCStartAuthSession || c.Handle(1) == uint32(tpm2.TPMRHNull) {
+	if !isBound(c) {
 		return false
 	}
 	object, held := s.Object(c.Handle(1))
 	return !held || object.HasDA()
+}
+
+func isBound(c *wire.Command) bool {
+	return c.Code == tpm2.TPMCCStartAuthSession && c.Handle(1) != uint32(tpm2.TPMRHNull)
 }

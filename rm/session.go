@@ -14,6 +14,7 @@ type session struct {
 	principal uint32 // whose it is
 	space     *Space // the client's; nil while its context is saved and nobody has loaded it again
 	serial    uint64 // of the saved context that it can be claimed with
+	bound     bool   // by somebody's auth value, which its HMACs depend on (U11)
 	counts    bool   // bound to what the chip counts failures of (U6)
 	handle    uint32 // the chip's and the client's
 	loaded    bool
@@ -39,7 +40,7 @@ const mostGapTries = 3 // in one turn
 // Loaded sessions that we keep on a shared chip: every PC Client TPM has at least three, and one is left to the others.
 const sharedSessions = 3 - 1
 
-func (m *Manager) newSession(handle uint32, space *Space, counts bool) *session {
+func (m *Manager) newSession(handle uint32, space *Space) *session {
 	m.clock++
 	m.sessions = slices.DeleteFunc(m.sessions, func(other *session) bool {
 		stale := other.handle == handle // it is gone, or the chip would not give its handle out
@@ -49,7 +50,7 @@ func (m *Manager) newSession(handle uint32, space *Space, counts bool) *session 
 		return stale
 	})
 	m.making = nil
-	s := &session{principal: space.principal, space: space, counts: counts, handle: handle, loaded: true, used: m.clock}
+	s := &session{principal: space.principal, space: space, handle: handle, loaded: true, used: m.clock}
 	m.sessions = append(m.sessions, s)
 	return s
 }
