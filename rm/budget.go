@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
@@ -17,13 +18,20 @@ import (
 // at the chip's lockout counter.
 type authMemory struct {
 	key   [32]byte
-	known map[[32]byte][32]byte // key's blob → keyed hash of the password
+	known map[[32]byte]knownAuth // by the key's blob
 }
 
-const maxAuthMemory = 4096 // keys; beyond that all are forgotten, which costs one look each
+type knownAuth struct {
+	sum   [32]byte // keyed hash of the password
+	whose uint32   // the principal who used it first; root for what is persistent, and everybody's
+}
+
+// maxAuthMemory is how many keys are remembered. Beyond that those of the principal who has the most are forgotten, which costs him one look each: where the
+// budget is used up, they are refused.
+const maxAuthMemory = 4096
 
 func newAuthMemory() authMemory {
-	a := authMemory{known: map[[32]byte][32]byte{}}
+	a := authMemory{known: map[[32]byte]knownAuth{}}
 	rand.Read(a.key[:])
 	return a
 }
@@ -39,16 +47,36 @@ func (a *authMemory) hash(blob [32]byte, password []byte) (sum [32]byte) {
 func (a *authMemory) knows(blob [32]byte, password []byte) bool {
 	known, ok := a.known[blob]
 	sum := a.hash(blob, password)
-	return ok && hmac.Equal(known[:], sum[:])
+	return ok && hmac.Equal(known.sum[:], sum[:])
 }
 
-func (a *authMemory) learn(blob [32]byte, password []byte, right bool) {
+// learn notes that a password is right.
+func (a *authMemory) learn(blob [32]byte, password []byte, whose uint32) {
+	if a.knows(blob, password) {
+		return
+	}
 	if len(a.known) >= maxAuthMemory {
-		clear(a.known)
+		a.forgetMost()
 	}
-	if delete(a.known, blob); right {
-		a.known[blob] = a.hash(blob, password)
+	a.known[blob] = knownAuth{a.hash(blob, password), whose}
+}
+
+// unlearn notes that a password is wrong. That another one is right it does not deny: whoever guesses must not take the trust away from those who know.
+func (a *authMemory) unlearn(blob [32]byte, password []byte) {
+	if a.knows(blob, password) {
+		delete(a.known, blob)
 	}
+}
+
+func (a *authMemory) forgetMost() {
+	count := map[uint32]int{}
+	var most uint32
+	for _, known := range a.known {
+		if count[known.whose]++; count[known.whose] > count[most] {
+			most = known.whose
+		}
+	}
+	maps.DeleteFunc(a.known, func(_ [32]byte, known knownAuth) bool { return known.whose == most })
 }
 
 var mayPass = filter.Decision{Allowed: true}
@@ -143,15 +171,31 @@ func (m *Manager) noteOutcome(c *wire.Command, s *Space, rc tpm2.TPMRC) {
 	switch {
 	case rc == 0:
 		m.noteSuccess(c, s)
+		for i := range min(c.Shape.Auths, len(c.Auths())) {
+			if blob, ok := s.counted(c, i); ok {
+				m.trusted.learn(blob, c.Auths()[i].HMAC, s.owner(c.Handle(i)))
+			}
+		}
 	case filter.DAFailure(rc):
 		m.noteFailure(c, s, rc)
-	default:
-		return
-	}
-	for i := range min(c.Shape.Auths, len(c.Auths())) {
-		a := c.Auths()[i]
-		if blob, ok := s.blobOf(c.Handle(i)); ok && a.Session == wire.RSPassword && filter.DARelevant(c, i, s) {
-			m.trusted.learn(blob, a.HMAC, rc == 0)
+		if blob, ok := s.counted(c, failedAuth(rc)); ok {
+			m.trusted.unlearn(blob, c.Auths()[failedAuth(rc)].HMAC)
 		}
 	}
+}
+
+// counted is the key blob behind authorization i, if that is a password whose failure the chip counts.
+func (s *Space) counted(c *wire.Command, i int) (blob [32]byte, ok bool) {
+	if i >= len(c.Auths()) || c.Auths()[i].Session != wire.RSPassword || !filter.DARelevant(c, i, s) {
+		return blob, false
+	}
+	return s.blobOf(c.Handle(i))
+}
+
+// owner is whose memory the password of a handle takes up.
+func (s *Space) owner(handle uint32) uint32 {
+	if wire.IsPersistent(handle) {
+		return root
+	}
+	return s.principal
 }
