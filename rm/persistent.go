@@ -58,7 +58,12 @@ func (m *Manager) persistentAt(handle uint32) (*persistent, error) {
 	return p, nil
 }
 
+// learn takes what TPM2_ReadPublic has said. A warning says nothing of what is there, so it is asked again with the next use.
 func (m *Manager) learn(handle uint32, p *persistent, response []byte, rc tpm2.TPMRC) {
+	if isWarning(rc) {
+		p.present = false
+		return
+	}
 	before := p.response
 	*p = persistent{known: true, response: response}
 	if rc == 0 {
