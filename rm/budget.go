@@ -96,18 +96,55 @@ func (m *Manager) checkBudget(c *wire.Command, s *Space) (filter.Decision, error
 			return filter.Decision{RC: rcBrake, Rule: "U6",
 				Why: "this user's last failure was counted by the chip; refused until " + until.Format(time.DateTime)}, nil
 		}
-		failed, most, err := m.lockoutCounter()
-		if err != nil {
-			return filter.Decision{}, err
-		}
-		if failed >= budget(most) {
-			s.refusedUntil = time.Time{} // the chip forgets failures by its own rules
-			return filter.Decision{RC: rcBrake, Rule: "U6",
-				Why: fmt.Sprintf("%d of %d failed authorizations are counted, and the rest is kept from unprivileged callers", failed, most)}, nil
+		s.refusedUntil = time.Time{} // the chip forgets failures by its own rules
+		if d, err := m.checkCounter(); err != nil || !d.Allowed {
+			return d, err
 		}
 	}
 	return mayPass, nil
 }
+
+// checkCounter asks the chip whether one more failure may be counted.
+func (m *Manager) checkCounter() (filter.Decision, error) {
+	failed, most, err := m.lockoutCounter()
+	if err != nil {
+		return filter.Decision{}, err
+	}
+	if failed >= budget(most) {
+		return filter.Decision{RC: rcBrake, Rule: "U6",
+			Why: fmt.Sprintf("%d of %d failed authorizations are counted, and the rest is kept from unprivileged callers", failed, most)}, nil
+	}
+	return mayPass, nil
+}
+
+// mayRemake tells whether an object may be loaded again below a persistent parent with the empty password, which was right once: the parent's may be another
+// one since, and whoever holds such an object, or its saved context, could have the chip count a failure with each use.
+func (m *Manager) mayRemake(parent uint32, keep holding) (tpm2.TPMRC, error) {
+	p, err := m.persistentAt(parent, keep)
+	if err != nil || !p.present {
+		return rcReferenceH0, err
+	}
+	if !p.object.HasDA() || m.trusted.knows(p.blob(), nil) {
+		return 0, nil
+	}
+	d, err := m.checkCounter()
+	return d.RC, err
+}
+
+// noteRemade learns from the outcome.
+func (m *Manager) noteRemade(parent uint32, rc tpm2.TPMRC) {
+	p := m.persistents[parent]
+	switch {
+	case p == nil || !p.present:
+	case rc == 0:
+		m.trusted.learn(p.blob(), nil, root)
+	case filter.DAFailure(rc):
+		m.trusted.unlearn(p.blob(), nil)
+	}
+}
+
+// blob identifies the auth value of a persistent object.
+func (p *persistent) blob() [32]byte { return sha256.Sum256(p.response) }
 
 // mayCount tells whether authorization i can fail and would be counted.
 func (s *Space) mayCount(c *wire.Command, i int) bool {
@@ -151,7 +188,7 @@ func (m *Manager) wasRight(c *wire.Command, i int, s *Space) bool {
 // blobOf identifies the key blob behind a handle. Keys of one Name can have different auth values, so the Name would not do.
 func (s *Space) blobOf(handle uint32) ([32]byte, bool) {
 	if p := s.manager.persistents[handle]; p != nil && p.present {
-		return sha256.Sum256(p.response), true
+		return p.blob(), true
 	}
 	if o := s.objects[handle]; o != nil {
 		return o.blob, true

@@ -32,8 +32,8 @@ func (s *Space) knowsOf(handle uint32) bool {
 	return wire.IsPersistent(handle) && f.Lists(handle) && !f.Shows(tpm2.TPMHTPersistent)
 }
 
-// persistentAt gives what is at a persistent handle.
-func (m *Manager) persistentAt(handle uint32) (*persistent, error) {
+// persistentAt gives what is at a persistent handle. What keep names stays where it is.
+func (m *Manager) persistentAt(handle uint32, keep holding) (*persistent, error) {
 	p := m.persistents[handle]
 	if p == nil {
 		if len(m.persistents) >= maxPersistents {
@@ -45,7 +45,7 @@ func (m *Manager) persistentAt(handle uint32) (*persistent, error) {
 	if p.known {
 		return p, nil
 	}
-	keep := holding{slots: 1} // a persistent object is loaded to be read
+	keep.slots++ // a persistent object is loaded to be read
 	if err := m.leaveRoom(keep); err != nil {
 		return nil, err
 	}

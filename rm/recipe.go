@@ -45,6 +45,16 @@ func (r *recipe) name() []byte {
 	return nameOf(r.identity)
 }
 
+// persistentParent is the handle of the parent, 0 where that is none that is persistent.
+func (r *recipe) persistentParent() uint32 {
+	if parent := wire.NewCursor(r.command[wire.HeaderSize:]); r.parent == nil {
+		if handle := parent.Uint32(); wire.IsPersistent(handle) {
+			return handle
+		}
+	}
+	return 0
+}
+
 // repeatable tells whether a command can be sent again without anybody's secret: its only authorization is an empty password.
 func repeatable(c *wire.Command) bool {
 	if c.Code != tpm2.TPMCCLoad {
@@ -85,11 +95,20 @@ func (m *Manager) follow(r *recipe, keep holding) (uint32, tpm2.TPMRC, error) {
 		wire.SetHandle(command, 0, parent.phandle)
 	}
 	below.slots += r.slots
+	persistent := r.persistentParent()
+	if persistent != 0 {
+		if rc, err := m.mayRemake(persistent, below); err != nil || rc != 0 {
+			return 0, rc, err
+		}
+	}
 	if err := m.leaveRoom(below); err != nil {
 		return 0, 0, err
 	}
 	m.making = &stray{name: r.name()}
 	response, rc, err := m.sendMakingRoom(command, below)
+	if err == nil && persistent != 0 {
+		m.noteRemade(persistent, rc)
+	}
 	switch {
 	case err != nil || isWarning(rc):
 		return 0, rc, err

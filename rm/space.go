@@ -319,7 +319,7 @@ func (s *Space) persistent(handle uint32) (filter.Object, bool) {
 	if !s.filter().Lists(handle) {
 		return filter.Object{}, false
 	}
-	p, err := s.manager.persistentAt(handle)
+	p, err := s.manager.persistentAt(handle, holding{})
 	if err != nil {
 		s.fault = err
 		return filter.Object{}, false
