@@ -85,20 +85,21 @@ func (s *server) client(conn *net.UnixConn) {
 		s.log.Printf("a client without credentials: %v", err)
 		return
 	}
-	if !s.admit(conn, s.manager.PrincipalOf(peer.Uid)) {
-		s.denials.printf(s.log, "refused uid=%d pid=%d: more than %d connections", peer.Uid, peer.Pid, maxConnections)
+	principal := s.manager.PrincipalOf(peer.Uid)
+	if !s.admit(conn, principal) {
+		s.denials.printf(s.log, principal, "refused uid=%d pid=%d: more than %d connections", peer.Uid, peer.Pid, maxConnections)
 		return
 	}
 	defer s.forget(conn)
 	space, err := s.manager.Open(rm.Options{UID: peer.Uid, Filter: s.filter, Denied: func(d filter.Decision, code tpm2.TPMCC) {
-		s.logDenial(peer, d, code)
+		s.logDenial(principal, peer, d, code)
 	}})
 	if err != nil {
 		return // we are about to stop
 	}
 	defer space.Close()
-	if err := s.exchange(conn, space); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
-		s.denials.printf(s.log, "closed uid=%d pid=%d: %v", peer.Uid, peer.Pid, err)
+	if err := s.exchange(conn, space, principal); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+		s.denials.printf(s.log, principal, "closed uid=%d pid=%d: %v", peer.Uid, peer.Pid, err)
 	}
 }
 
@@ -137,7 +138,7 @@ func (s *server) forget(conn net.Conn) {
 
 // exchange answers one command after the other. A chip that fails is the client's next answer; a client that does not keep to the
 // framing is sent away.
-func (s *server) exchange(conn net.Conn, space *rm.Space) error {
+func (s *server) exchange(conn net.Conn, space *rm.Space, principal uint32) error {
 	commands := reader{conn: conn}
 	for {
 		command, err := commands.command()
@@ -148,7 +149,7 @@ func (s *server) exchange(conn net.Conn, space *rm.Space) error {
 		if errors.Is(err, rm.ErrClosed) {
 			return io.EOF
 		} else if err != nil {
-			s.denials.printf(s.log, "chip: %v", err)
+			s.denials.printf(s.log, principal, "chip: %v", err)
 			response = wire.ErrorResponse(rcIOError)
 		}
 		if err := conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {

@@ -223,15 +223,34 @@ func TestListen(t *testing.T) {
 func TestLimiter(t *testing.T) {
 	var l limiter
 	now := time.Now()
-	written := 0
+	written := map[uint32]int{}
 	for range 1000 {
-		if _, ok := l.allow(now); ok {
-			written++
+		for principal := uint32(1); principal <= 2; principal++ {
+			if _, ok := l.allow(principal, now); ok {
+				written[principal]++
+			}
 		}
 	}
-	skipped, ok := l.allow(now.Add(time.Second))
-	if written != burst || !ok || skipped != 1000-burst {
-		t.Errorf("%d of 1000 lines at once, then %v with %d left out", written, ok, skipped)
+	for principal := uint32(1); principal <= 2; principal++ {
+		if skipped, ok := l.allow(principal, now.Add(time.Second)); written[principal] != 20 || !ok || skipped != 980 {
+			t.Errorf("%d of 1000 lines of %d at once, then %v with %d left out", written[principal], principal, ok, skipped)
+		}
+	}
+	if _, ok := l.allow(3, now.Add(time.Second)); !ok {
+		t.Error("what somebody else does is hidden")
+	}
+	all := 0
+	for principal := range uint32(10 * mostBuckets) {
+		if _, ok := l.allow(principal+4, now.Add(time.Second)); ok {
+			all++
+		}
+	}
+	if all > 50 {
+		t.Errorf("%d lines of many principals at once", all)
+	}
+	l.allow(1, now.Add(time.Hour))
+	if l.allow(1<<20, now.Add(time.Hour)); len(l.each) > mostBuckets {
+		t.Errorf("%d principals are remembered", len(l.each))
 	}
 }
 
