@@ -225,7 +225,7 @@ func parsePublic(b []byte) (*publicArea, error) {
 		return nil, formatError("its public part is damaged")
 	}
 	unique, err := area.Unique.RSA()
-	if err != nil || len(unique.Buffer)*8 != int(parms.KeyBits) || unique.Buffer[0]&0x80 == 0 {
+	if err != nil || len(unique.Buffer) == 0 || len(unique.Buffer)*8 != int(parms.KeyBits) || unique.Buffer[0]&0x80 == 0 {
 		return nil, formatError("its modulus is not of the size that it says")
 	}
 	a := area.ObjectAttributes
