@@ -70,7 +70,7 @@ func (p *Provider) renamed(k *Key, name string) (*Key, []byte, error) {
 
 // relabelled is a file's text with the label that is a name made another name. What other tools wrote stays as it is.
 func relabelled(text []byte, old, new string) []byte {
-	begin := bytes.Index(text, []byte("-----BEGIN "+pemType))
+	begin := max(0, bytes.Index(text, []byte("-----BEGIN "+pemType))) // without one it is damaged, which its parsing will tell
 	var out bytes.Buffer
 	for line := range bytes.Lines(text[:begin]) {
 		value, ours := strings.CutPrefix(strings.TrimRight(string(line), "\r\n"), labelLine)

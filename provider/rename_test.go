@@ -216,3 +216,12 @@ func TestRenamedAtOnce(t *testing.T) {
 	}
 	isRenamed(t, dir)
 }
+
+// A file that is damaged while it is read keeps its text, and is refused by its parsing.
+func TestRelabelDamaged(t *testing.T) {
+	for _, text := range []string{"", "tpmkey-label: \"web\"\n"} {
+		if got := relabelled([]byte(text), "web", "mail"); string(got) != text {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
