@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tpmkey.example/filter"
 	"tpmkey.example/rm"
 )
 
@@ -33,18 +34,21 @@ type Device struct {
 
 // Open opens the device that a spec names; "" means the first one that can be opened of TPMKEY_DEVICE, /dev/tpms, the default broker,
 // /dev/tpmrm0 and /dev/tpm0. The error lists what was tried, and why each failed.
-func Open(spec string) (*Device, error) {
+func Open(spec string) (*Device, error) { return openFiltered(spec, nil) }
+
+func openFiltered(spec string, f *filter.Filter) (*Device, error) {
 	if spec == "" {
-		return search()
+		return search(f)
 	}
 	s, err := ParseSpec(spec)
 	if err != nil {
 		return nil, err
 	}
-	return open(s)
+	return open(s, f)
 }
 
-func open(s Spec) (*Device, error) {
+// open puts a manager with a filter, nil for the default one, before a chip that has none.
+func open(s Spec, f *filter.Filter) (*Device, error) {
 	first, err := connect(s)
 	if err != nil {
 		return nil, err
@@ -54,7 +58,7 @@ func open(s Spec) (*Device, error) {
 	}
 	opening := &opening{spec: s, first: first}
 	manager := rm.New(rm.Config{Sharing: sharing(s), Open: opening.open})
-	space, err := manager.Open(rm.Options{UID: uint32(os.Getuid())})
+	space, err := manager.Open(rm.Options{UID: uint32(os.Getuid()), Filter: f})
 	if err != nil {
 		opening.close()
 		return nil, err

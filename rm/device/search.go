@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tpmkey.example/filter"
 	"tpmkey.example/internal/privilege"
 )
 
@@ -13,9 +14,9 @@ import (
 var order = []string{"/dev/tpms", DefaultBroker, "/dev/tpmrm0", "/dev/tpm0"}
 
 // search opens the first device that can be opened. A device that the environment names is the only one that is tried.
-func search() (*Device, error) {
+func search(f *filter.Filter) (*Device, error) {
 	if named := environment("TPMKEY_DEVICE"); named != "" {
-		d, err := Open(named)
+		d, err := openFiltered(named, f)
 		if err != nil {
 			return nil, &NotFoundError{Tried: []error{err}, Named: true}
 		}
@@ -23,7 +24,7 @@ func search() (*Device, error) {
 	}
 	notFound := &NotFoundError{}
 	for _, spec := range order {
-		d, err := Open(spec)
+		d, err := openFiltered(spec, f)
 		if err == nil {
 			return d, nil
 		}
