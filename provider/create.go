@@ -17,6 +17,12 @@ type Template struct {
 	ID       []byte // CKA_ID; nil: SHA-1 of the modulus
 	DA       bool   // wrong PINs of this key count towards the lockout of the whole TPM
 	PIN      []byte // empty: none
+
+	// Migratable keys can be moved to other TPMs (Key.Export). The filter must let them be made.
+	Migratable bool
+
+	// ParentName is the Name that the parent must have that an imported key is encrypted to; nil: any. Create does not use it.
+	ParentName []byte
 }
 
 // Limits of what a template can ask for: a file that is too large could not be read again.
@@ -49,24 +55,39 @@ func (p *Provider) Create(name string, t Template) (*Key, error) {
 	if err := t.check(); err != nil {
 		return nil, fmt.Errorf("create key %q: %w", name, err)
 	}
-	file := &keyFile{label: t.Label, id: t.ID, emptyAuth: len(t.PIN) == 0, parent: ownerParent}
-	if file.label == "" {
-		file.label = name
-	}
+	file := t.file(name)
 	err := p.withTPM(func(c *connection) error { return c.create(t, file) })
 	if err != nil {
 		return nil, fmt.Errorf("create key %q: %w", name, err)
 	}
-	k, err := newKey(p, name, p.store.keyPath(p.store.dirs[0], name), file)
+	k, err := p.keep(name, file)
 	if err != nil {
 		return nil, fmt.Errorf("create key %q: %w", name, err)
 	}
+	return k, nil
+}
+
+// file is what a key's file says before there is the key.
+func (t Template) file(name string) *keyFile {
+	file := &keyFile{label: t.Label, id: t.ID, emptyAuth: len(t.PIN) == 0, parent: ownerParent}
+	if file.label == "" {
+		file.label = name
+	}
+	return file
+}
+
+// keep adds a new key to the store.
+func (p *Provider) keep(name string, file *keyFile) (*Key, error) {
+	k, err := newKey(p, name, p.store.keyPath(p.store.dirs[0], name), file)
+	if err != nil {
+		return nil, err
+	}
 	if err := k.checkROCA(); err != nil {
-		return nil, fmt.Errorf("create key %q: %w", name, err)
+		return nil, err
 	}
 	file.id = k.ID()
 	if err := p.store.add(k); err != nil {
-		return nil, fmt.Errorf("create key %q: %w", name, err)
+		return nil, err
 	}
 	return k, nil
 }
@@ -106,13 +127,14 @@ func (c *connection) createBelow(p *parent, t Template) (*tpm2.CreateResponse, e
 	return create.Execute(c.tpm)
 }
 
-// keyTemplate is a key that signs and decrypts with any padding, is born in this TPM and never leaves it.
+// keyTemplate is a key that signs and decrypts with any padding, is born in this TPM and, if it is not migratable, never leaves it.
 func keyTemplate(t Template) tpm2.TPMTPublic {
 	return tpm2.TPMTPublic{
 		Type:    tpm2.TPMAlgRSA,
 		NameAlg: tpm2.TPMAlgSHA256,
-		ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true, UserWithAuth: true,
+		ObjectAttributes: tpm2.TPMAObject{FixedTPM: !t.Migratable, FixedParent: !t.Migratable, SensitiveDataOrigin: true, UserWithAuth: true,
 			NoDA: !t.DA, SignEncrypt: true, Decrypt: true},
+		AuthPolicy: t.authPolicy(),
 		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, rsaParms(t.bits(), t.exponent())),
 		Unique:     tpm2.NewTPMUPublicID(tpm2.TPMAlgRSA, &tpm2.TPM2BPublicKeyRSA{}),
 	}

@@ -23,8 +23,11 @@ var ErrFormat = errors.New("not a TSS2 private key that can be used here")
 
 const pemType = "TSS2 PRIVATE KEY"
 
-// oidLoadable is id-loadablekey of the TSS2 key format: the blob loads with TPM2_Load and has no policy that the format spells out.
-var oidLoadable = asn1.ObjectIdentifier{2, 23, 133, 10, 1, 3}
+// Types of the TSS2 key format.
+var (
+	oidLoadable   = asn1.ObjectIdentifier{2, 23, 133, 10, 1, 3} // id-loadablekey: the blob loads with TPM2_Load and has no policy that the format spells out
+	oidImportable = asn1.ObjectIdentifier{2, 23, 133, 10, 1, 4} // id-importablekey: the blob is wrapped for TPM2_Import, without an inner wrapper
+)
 
 // Lines before the BEGIN line. Other tools skip them.
 const (
@@ -43,10 +46,20 @@ type keyFile struct {
 	rsaParent  bool   // the primary of that hierarchy is an RSA key
 	public     []byte // TPMT_PUBLIC
 	private    []byte // contents of the TPM2B_PRIVATE
+	seed       []byte // contents of an importable key's TPM2B_ENCRYPTED_SECRET; nil: it is a loadable one
 }
 
 // parseKeyFile reads a whole file.
 func parseKeyFile(text []byte) (*keyFile, error) {
+	f, err := parseAnyKeyFile(text)
+	if err == nil && f.seed != nil {
+		return nil, formatError("it is wrapped for its way to a TPM; tpmkey migrate import takes it there")
+	}
+	return f, err
+}
+
+// parseAnyKeyFile also reads keys on their way to another TPM.
+func parseAnyKeyFile(text []byte) (*keyFile, error) {
 	begin := bytes.Index(text, []byte("-----BEGIN "+pemType+"-----"))
 	if begin < 0 {
 		return nil, formatError("there is no BEGIN %s", pemType)
@@ -99,10 +112,11 @@ func (f *keyFile) parseDER(der []byte) error {
 	if !input.ReadASN1(&key, cbasn1.SEQUENCE) || !input.Empty() || !key.ReadASN1ObjectIdentifier(&kind) {
 		return formatError("its structure is damaged")
 	}
-	if !kind.Equal(oidLoadable) {
+	importable := kind.Equal(oidImportable)
+	if !importable && !kind.Equal(oidLoadable) {
 		return formatError("it is of type %s; only loadable keys (%s) can be used", kind, oidLoadable)
 	}
-	if err := f.readOptions(&key); err != nil {
+	if err := f.readOptions(&key, importable); err != nil {
 		return err
 	}
 	return f.readKey(&key)
@@ -110,12 +124,12 @@ func (f *keyFile) parseDER(der []byte) error {
 
 // Optional fields of TPMKey by tag: what is said of one that we cannot honour. "" means that it changes nothing for us.
 var optionalFields = map[uint8]string{
-	1: "its use is bound to a policy", 2: "it is an importable key with a secret", 3: "its use is bound to signed policies",
+	1: "its use is bound to a policy", 2: "it is a loadable key with a secret", 3: "its use is bound to signed policies",
 	4: "", // description
 	5: "", // rsaParent
 }
 
-func (f *keyFile) readOptions(key *cryptobyte.String) error {
+func (f *keyFile) readOptions(key *cryptobyte.String, importable bool) error {
 	var value cryptobyte.String
 	var present bool
 	tag := func(n uint8) cbasn1.Tag { return cbasn1.Tag(n).ContextSpecific().Constructed() }
@@ -126,12 +140,30 @@ func (f *keyFile) readOptions(key *cryptobyte.String) error {
 		if !key.ReadOptionalASN1(&value, &present, tag(n)) {
 			return formatError("its structure is damaged")
 		}
+		if n == 2 && importable {
+			if f.seed = readSecret(value); f.seed == nil {
+				return formatError("its secret is missing or damaged")
+			}
+			continue
+		}
 		if why := optionalFields[n]; present && why != "" {
 			return formatError("%s, which is not supported", why)
 		}
 		if n == 5 && present && !readBoolean(value, &f.rsaParent) {
 			return formatError("its rsaParent field is damaged")
 		}
+	}
+	return nil
+}
+
+// readSecret gives the seed of an importable key, nil for none.
+func readSecret(field cryptobyte.String) []byte {
+	var secret cryptobyte.String
+	if !field.ReadASN1(&secret, cbasn1.OCTET_STRING) || !field.Empty() {
+		return nil
+	}
+	if seed, ok := unsized(secret); ok {
+		return seed
 	}
 	return nil
 }
@@ -181,9 +213,16 @@ func sized(b []byte) []byte { return append([]byte{byte(len(b) >> 8), byte(len(b
 // a sixth.
 func (f *keyFile) format() ([]byte, error) {
 	var b cryptobyte.Builder
+	kind := oidLoadable
+	if f.seed != nil {
+		kind = oidImportable
+	}
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1ObjectIdentifier(oidLoadable)
+		b.AddASN1ObjectIdentifier(kind)
 		b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) { b.AddASN1Boolean(f.emptyAuth) })
+		if f.seed != nil {
+			b.AddASN1(cbasn1.Tag(2).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) { b.AddASN1OctetString(sized(f.seed)) })
+		}
 		if f.rsaParent {
 			b.AddASN1(cbasn1.Tag(5).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) { b.AddASN1Boolean(true) })
 		}
