@@ -146,8 +146,8 @@ var attributes = map[attributeType]struct {
 	CKA_START_DATE:         {all, nothing},
 	CKA_END_DATE:           {all, nothing},
 	CKA_DERIVE:             {keys, always(false)},
-	CKA_LOCAL:              {keys, always(true)},
-	CKA_KEY_GEN_MECHANISM:  {keys, func(*object) []byte { return number(CKM_RSA_PKCS_KEY_PAIR_GEN) }},
+	CKA_LOCAL:              {keys, isHardware},
+	CKA_KEY_GEN_MECHANISM:  {keys, generationMechanism},
 	CKA_ALLOWED_MECHANISMS: {keys, func(o *object) []byte { return allowedMechanisms(o.key) }},
 	CKA_MODULUS:            {keys, func(o *object) []byte { return o.key.Public().N.Bytes() }},
 	CKA_PUBLIC_EXPONENT:    {keys, exponent},
@@ -165,9 +165,9 @@ var attributes = map[attributeType]struct {
 	CKA_SIGN_RECOVER:        {private, always(false)},
 	CKA_UNWRAP:              {private, always(false)},
 	CKA_SENSITIVE:           {private, always(true)},
-	CKA_ALWAYS_SENSITIVE:    {private, always(true)},
+	CKA_ALWAYS_SENSITIVE:    {private, isHardware},
 	CKA_EXTRACTABLE:         {private, always(false)},
-	CKA_NEVER_EXTRACTABLE:   {private, always(true)},
+	CKA_NEVER_EXTRACTABLE:   {private, isHardware},
 	CKA_ALWAYS_AUTHENTICATE: {private, always(false)},
 	CKA_WRAP_WITH_TRUSTED:   {private, always(false)},
 	CKA_PRIVATE_EXPONENT:    {private, nil},
@@ -182,6 +182,17 @@ var attributes = map[attributeType]struct {
 	CKA_VALUE:                {certificate, func(o *object) []byte { return o.certificate.Raw }},
 	CKA_ISSUER:               {certificate, func(o *object) []byte { return o.certificate.RawIssuer }},
 	CKA_SERIAL_NUMBER:        {certificate, serial},
+}
+
+// isHardware is what is true only of keys that were made in the TPM and cannot leave it. Others have been, or may get, elsewhere.
+func isHardware(o *object) []byte { return boolean(o.key.Origin().Hardware()) }
+
+// generationMechanism is CK_UNAVAILABLE_INFORMATION where CKA_LOCAL is false (4.5).
+func generationMechanism(o *object) []byte {
+	if !o.key.Origin().Hardware() {
+		return number(unavailable)
+	}
+	return number(CKM_RSA_PKCS_KEY_PAIR_GEN)
 }
 
 // subject is the certificate's, also on the keys, by which some hosts match them.
