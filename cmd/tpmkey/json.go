@@ -34,6 +34,7 @@ type keyFields struct {
 	Lockout     bool               `json:"lockout"`
 	Parent      string             `json:"parent"`
 	ParentName  string             `json:"parentName"`
+	Origin      string             `json:"origin"`
 	Certificate *certificateFields `json:"certificate"`
 }
 
@@ -47,6 +48,7 @@ const keyJSONDetails = `
   -json         a JSON object: name, label, id (hex), file, bits, fingerprint;
                 sign, decrypt, pin (has one), lockout (wrong PINs count for the whole
                 TPM): true or false; parent, parentName (hex; "": not pinned);
+                origin: hardware, migratable (can be in other TPMs too) or imported;
                 certificate: null, or subject, notAfter, problem ("": none)
 `
 
@@ -111,6 +113,7 @@ func fieldsOf(k *provider.Key) (keyFields, error) {
 		Lockout:     !k.NoDA(),
 		Parent:      fmt.Sprintf("0x%08x", k.Parent()),
 		ParentName:  hex.EncodeToString(k.ParentName()),
+		Origin:      string(k.Origin()),
 		Certificate: certificateOf(k),
 	}, err
 }

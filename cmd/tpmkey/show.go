@@ -15,8 +15,9 @@ import (
 )
 
 const listDetails = `
-One line for each key: name, bits, fingerprint, file. Files that are no keys are named
-on standard error, and the exit code is 1.
+One line for each key: name, bits, fingerprint, file, and "imported" or "migratable" for
+a key that can be outside of this TPM too. Files that are no keys are named on standard
+error, and the exit code is 1.
 
   -names        only the names, one a line
   -json         a JSON array of what "tpmkey show -json" prints
@@ -60,7 +61,7 @@ func (t *tool) printTable(keys []*provider.Key) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", k.Name(), k.Public().N.BitLen(), fingerprint, printable(k.Path()))
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s%s\n", k.Name(), k.Public().N.BitLen(), fingerprint, printable(k.Path()), mark(k))
 	}
 	return w.Flush()
 }
@@ -103,6 +104,7 @@ func runShow(t *tool, args []string) error {
 		{"file", printable(k.Path())},
 		{"key", kind(k)},
 		{"fingerprint", fingerprint},
+		{"origin", origin(k)},
 		{"use", use(k)},
 		{"pin", hasPIN(k)},
 		{"lockout", lockout(k)},
