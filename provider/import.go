@@ -31,12 +31,7 @@ func (p *Provider) Import(name string, private *rsa.PrivateKey, t Template) (*Ke
 	public := importTemplate(private, t)
 	file := t.file(name)
 	file.public, file.parentName = tpm2.Marshal(public), t.ParentName
-	k, err := p.bring(name, file, func(c *connection, parent *parent) (w wrapped, err error) {
-		if err := c.mayHave(t); err != nil {
-			return w, err
-		}
-		return wrap(parent, public, private, t.PIN)
-	})
+	k, err := p.bring(name, file, func(parent *parent) (wrapped, error) { return wrap(parent, public, private, t.PIN) })
 	if err != nil {
 		return nil, fmt.Errorf("import key %q: %w", name, err)
 	}
@@ -95,9 +90,16 @@ func wrap(to *parent, public tpm2.TPMTPublic, private *rsa.PrivateKey, pin []byt
 }
 
 // bring imports what comes wrapped to the parent of new keys, whose Name the file may pin, and keeps the file.
-func (p *Provider) bring(name string, file *keyFile, come func(*connection, *parent) (wrapped, error)) (*Key, error) {
-	want := file.parentName
-	err := p.withTPM(func(c *connection) error {
+func (p *Provider) bring(name string, file *keyFile, come func(*parent) (wrapped, error)) (*Key, error) {
+	area, err := parsePublic(file.public)
+	if err != nil {
+		return nil, err
+	}
+	t, want := Template{Bits: area.public.N.BitLen(), Exponent: area.public.E}, file.parentName
+	err = p.withTPM(func(c *connection) error {
+		if err := c.mayHave(t); err != nil {
+			return err
+		}
 		file.parentName = nil
 		found, err := c.parentOfNew(file)
 		if err != nil {
@@ -108,11 +110,11 @@ func (p *Provider) bring(name string, file *keyFile, come func(*connection, *par
 			if want != nil && !bytes.Equal(want, file.parentName) {
 				return fmt.Errorf("%w: it has Name %x, not %x", ErrParent, file.parentName, want)
 			}
-			w, err := come(c, parent)
+			w, err := come(parent)
 			if err != nil {
 				return err
 			}
-			return c.importBelow(parent, file, w)
+			return t.importRefused(c.importBelow(parent, file, w))
 		})
 	})
 	if err != nil {
@@ -127,7 +129,6 @@ func (c *connection) importBelow(p *parent, file *keyFile, w wrapped) error {
 	if err != nil {
 		return err
 	}
-	t := Template{Bits: k.area.public.N.BitLen(), Exponent: k.area.public.E}
 	r, err := tpm2.Import{
 		ParentHandle: p.handle,
 		ObjectPublic: tpm2.BytesAs2B[tpm2.TPMTPublic](file.public),
@@ -136,13 +137,21 @@ func (c *connection) importBelow(p *parent, file *keyFile, w wrapped) error {
 		Symmetric:    tpm2.TPMTSymDef{Algorithm: tpm2.TPMAlgNull},
 	}.Execute(c.tpm)
 	if err != nil {
-		return parentError("import the key", c.refused(t, err))
+		return parentError("import the key", err)
 	}
 	file.private = r.OutPrivate.Buffer
 	handle, err := c.loadBelow(p, k)
 	if err != nil {
-		return c.refused(t, err)
+		return err
 	}
 	c.flush(handle.Handle)
 	return nil
+}
+
+// importRefused says what it was in a key that the TPM refused: it has the size.
+func (t Template) importRefused(err error) error {
+	if t.exponent() != 0 && (lacksSize(err) || errors.Is(err, tpm2.TPMRCRange)) {
+		return fmt.Errorf("%w: %d: %w", ErrExponent, t.Exponent, err)
+	}
+	return err
 }

@@ -149,6 +149,41 @@ func TestImportRefusedByTPM(t *testing.T) {
 	tpmtest.NoLeaks(t, spec)
 }
 
+// The TPM has the last word on exponents, and takes more than it makes.
+func TestImportExponents(t *testing.T) {
+	tpmtest.Emulators(t, func(t *testing.T, spec string) {
+		p := under(t, "rsa+import", spec)
+		for exponent, want := range map[int64]error{3: provider.ErrExponent, 17: nil, 65539: nil} {
+			k, err := p.Import(big.NewInt(exponent).String(), ofExponent(t, exponent), provider.Template{})
+			if !errors.Is(err, want) {
+				t.Errorf("exponent %d: %v, want %v", exponent, err, want)
+			} else if err == nil {
+				checkSigns(t, k)
+			}
+		}
+	})
+}
+
+// ofExponent makes a key with a public exponent.
+func ofExponent(t *testing.T, exponent int64) *rsa.PrivateKey {
+	t.Helper()
+	for {
+		p, err := rand.Prime(rand.Reader, 1024)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := rand.Prime(rand.Reader, 1024)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, e := big.NewInt(1), big.NewInt(exponent)
+		phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
+		if d := new(big.Int).ModInverse(e, phi); d != nil && new(big.Int).Mul(p, q).BitLen() == 2048 {
+			return &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).Mul(p, q), E: int(exponent)}, D: d, Primes: []*big.Int{p, q}}
+		}
+	}
+}
+
 // A key is not encrypted to a parent other than the one that was named, so not to that of somebody on the bus.
 func TestImportBelowNamedParent(t *testing.T) {
 	spec := tpmtest.Simulator(t)

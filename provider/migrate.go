@@ -100,7 +100,7 @@ func (p *Provider) Adopt(name string, text []byte) (*Key, error) {
 	if err := p.store.mayCreate(name); err != nil {
 		return nil, err
 	}
-	k, err := p.bring(name, file, func(*connection, *parent) (wrapped, error) { return w, nil })
+	k, err := p.bring(name, file, func(*parent) (wrapped, error) { return w, nil })
 	if err != nil {
 		return nil, fmt.Errorf("import key %q: %w", name, err)
 	}
@@ -115,9 +115,6 @@ func parseWrapped(text []byte) (*keyFile, wrapped, error) {
 	}
 	if file.seed == nil {
 		return nil, wrapped{}, formatError("it is a key in the TPM that made it; tpmkey migrate export wraps one for another TPM")
-	}
-	if _, err := parsePublic(file.public); err != nil {
-		return nil, wrapped{}, err
 	}
 	w := wrapped{file.private, file.seed}
 	file.private, file.seed, file.parent = nil, nil, ownerParent

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"strings"
@@ -23,7 +24,7 @@ func runDelete(t *tool, args []string) error {
 		return err
 	}
 	if !t.yes {
-		if err := t.confirm(fmt.Sprintf("delete key %q (%s) for ever?", k.Name(), printable(k.Path()))); err != nil {
+		if err := t.confirm(fmt.Sprintf("delete key %q (%s) for ever?", k.Name(), printable(k.Path())), "delete"); err != nil {
 			return err
 		}
 	}
@@ -31,14 +32,14 @@ func runDelete(t *tool, args []string) error {
 }
 
 // confirm asks the person at the terminal.
-func (t *tool) confirm(question string) error {
+func (t *tool) confirm(question, do string) error {
 	if !term.IsTerminal(int(t.stdin.Fd())) {
-		return usageError("there is no terminal to ask on; add -yes to delete without a question")
+		return usageError(fmt.Sprintf("there is no terminal to ask on; add -yes to %s without a question", do))
 	}
 	fmt.Fprintf(t.stderr, "tpmkey: %s type yes: ", question)
 	answer, err := bufio.NewReader(t.stdin).ReadString('\n')
 	if err != nil || strings.TrimSpace(answer) != "yes" {
-		return fmt.Errorf("nothing was deleted")
+		return errors.New("the answer was not yes, so nothing was done")
 	}
 	return nil
 }

@@ -32,7 +32,9 @@ var verbs []verb
 
 func init() { // help shows the table that it is in
 	verbs = []verb{
-		{"new", "[-bits N] [-exponent N] [-label TEXT] [-id HEX] [-pin] [-da] [-system] [-json] [NAME]", "make a key", newDetails, newFlags, runNew},
+		{"new", "[-bits N] [-exponent N] [-label TEXT] [-id HEX] [-pin] [-da] [-migratable] [-system] [-json] [NAME]", "make a key", newDetails, newFlags, runNew},
+		{"import", "[FLAGS] FILE NAME", "bring a software key into the TPM", importDetails, importFlags, runImport},
+		{"migrate", "parent | export -to FILE NAME | import FILE [NAME]", "move a key to another TPM", migrateDetails, migrateFlags, runMigrate},
 		{"list", "[-names] [-json]", "list the keys", listDetails, listFlags, runList},
 		{"show", "[-json] NAME", "show what is known of a key", keyJSONDetails, jsonFlags, runShow},
 		{"pub", "[-pem] [-json] NAME", "print a public key", pubDetails, pubFlags, runPub},

@@ -24,6 +24,7 @@ NAME is USER@HOST when it is left out and free.
                 take the PIN from the first line of a file that nobody else can
                 read, or of a descriptor: /dev/fd/N
   -da           let wrong PINs count towards the lockout of the whole TPM
+  -migratable   let it be moved to other TPMs: it is not bound to this one then
   -system       make it in /etc/tpmkey/keys, for services
   -json         print what "tpmkey show -json" does, instead of the public key
 
@@ -37,6 +38,8 @@ type newOptions struct {
 	label, id string
 	da        bool
 	system    bool
+
+	migratable bool
 }
 
 func newFlags(f *flag.FlagSet, t *tool) {
@@ -47,6 +50,7 @@ func newFlags(f *flag.FlagSet, t *tool) {
 	f.BoolVar(&t.pin.wanted, "pin", false, "")
 	f.StringVar(&t.pin.file, "pin-file", "", "")
 	f.BoolVar(&t.new.da, "da", false, "")
+	f.BoolVar(&t.new.migratable, "migratable", false, "")
 	f.BoolVar(&t.new.system, "system", false, "")
 	jsonFlags(f, t)
 }
@@ -63,6 +67,9 @@ func runNew(t *tool, args []string) error {
 	if err != nil {
 		return err
 	}
+	if t.new.migratable {
+		t.widened = migrateProfile
+	}
 	keys := t.open(dirs...)
 	name, err := newName(keys, args)
 	if err != nil {
@@ -76,7 +83,7 @@ func runNew(t *tool, args []string) error {
 	}
 	key, err := keys.Create(name, template)
 	if err != nil {
-		return err
+		return t.explainDenial(err)
 	}
 	return t.introduce(key)
 }
@@ -89,7 +96,7 @@ func (o newOptions) template() (provider.Template, error) {
 	case !slices.Contains(keySizes, o.bits):
 		return provider.Template{}, usageError(fmt.Sprintf("-bits %d: a key has one of %v", o.bits, keySizes))
 	}
-	return provider.Template{Bits: o.bits, Exponent: o.exponent, Label: o.label, ID: id, DA: o.da}, nil
+	return provider.Template{Bits: o.bits, Exponent: o.exponent, Label: o.label, ID: id, DA: o.da, Migratable: o.migratable}, nil
 }
 
 // dirs are where to make the key. A user without a home does not get it into the system's directory instead.
@@ -115,12 +122,11 @@ func (t *tool) introduce(key *provider.Key) error {
 	fmt.Fprintf(t.stderr, "Made RSA %d key %q, %s\n", key.Public().N.BitLen(), key.Name(), fingerprint)
 	fmt.Fprintf(t.stderr, "Its file is %s: of use with this TPM only.\n", key.Path())
 	fmt.Fprintf(t.stderr, "If the TPM is cleared or breaks, the key is lost: have another way in.\n")
-	if key.HasPIN() {
-		counts, err := t.whoCounts(key)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(t.stderr, counts)
+	if key.Origin() == provider.OriginMigratable {
+		fmt.Fprintln(t.stderr, mayLeave(key))
+	}
+	if err := t.sayWhoCounts(key); err != nil {
+		return err
 	}
 	fmt.Fprintln(t.stderr)
 	fmt.Fprintf(t.stderr, "To log in with it over ssh:\n")

@@ -31,6 +31,10 @@ var asking = []struct {
 	{[]string{"csr", "guarded"}, "PIN of key \"guarded\""},
 	{[]string{"cert", "guarded", "-self-signed"}, "PIN of key \"guarded\""},
 	{[]string{"delete", "guarded"}, "type yes"},
+	{[]string{"import", "LOCKED", "fresh"}, "password of"},
+	{[]string{"import", "OPEN", "fresh", "-pin"}, "PIN of key \"fresh\""},
+	{[]string{"migrate", "export", "-to", "PARENT", "guarded"}, "type yes"},
+	{[]string{"migrate", "export", "-yes", "-to", "PARENT", "leaves", "-out", "OUT"}, "PIN of key \"leaves\""},
 }
 
 // departures are ways in which a person leaves a question.
@@ -43,10 +47,11 @@ var departures = map[string]func(*testing.T, *terminal){
 // Whoever leaves a question gets nothing, loses nothing, and finds the terminal as it was.
 func TestLeftQuestions(t *testing.T) {
 	spec, store := tpmtest.Simulator(t), t.TempDir()
-	before := guardedKey(t, spec, store)
+	guardedKey(t, spec, store)
+	before := movable(t, spec, store)
 	for name, leave := range departures {
 		for _, row := range asking {
-			t.Run(name+" "+row.args[0], func(t *testing.T) {
+			t.Run(name+" "+strings.Join(row.args, " "), func(t *testing.T) {
 				tty := newTerminal(t)
 				c := command(t, spec, store, inStore(row.args, store)...)
 				tty.control(c)

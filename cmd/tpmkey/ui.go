@@ -23,6 +23,7 @@ type tool struct {
 	stdout, stderr io.Writer
 
 	device, dir string // flags of all verbs; "": the defaults
+	widened     string // profile of the filter that a verb needs where this process opens the chip; "": the default one
 	new         newOptions
 	filter      filterOptions
 	pem, yes    bool
@@ -31,6 +32,8 @@ type tool struct {
 	cert        certOptions
 	ssh         sshOptions
 	operation   operationOptions
+	imported    importOptions
+	migrate     migrateOptions
 
 	ownerFile string
 	owner     []byte // the password in it
@@ -75,12 +78,27 @@ func (t *tool) dial() (transport.TPMCloser, error) {
 	if t.interrupted() {
 		return nil, errInterrupted
 	}
-	d, err := device.Open(t.device)
+	d, err := t.openDevice()
 	if err != nil {
 		return nil, err
 	}
 	t.interrupts()
 	return interruptible{d, t}, nil
+}
+
+func (t *tool) openDevice() (*device.Device, error) {
+	if t.widened == "" {
+		return device.Open(t.device)
+	}
+	return device.OpenWithProfile(t.device, t.widened)
+}
+
+// explainDenial says what the filter of another process would have to let through, and who sees to that.
+func (t *tool) explainDenial(err error) error {
+	if t.widened == "" || !errors.Is(err, provider.ErrDenied) {
+		return err
+	}
+	return fmt.Errorf("%w; this takes the profile %s, with which the administrator has to run tpmkeyd (tpmkey filter show %s tells what it allows, and whom)", err, t.widened, t.widened)
 }
 
 // interrupts is done once a signal has come. From the first call on, signals do not kill, but for a second one.

@@ -28,6 +28,7 @@ var ErrCancelled = errors.New("the PIN was not given")
 // A Question is what the person sees.
 type Question struct {
 	Key     string // which key's PIN
+	File    string // instead: which file's password
 	Program string // who wants to use the key; "": this program says so itself
 	Again   string // why it is asked again; "": it is not
 }
@@ -35,6 +36,9 @@ type Question struct {
 // text is the question on one line, with nothing in it that moves a cursor.
 func (q Question) text() string {
 	text := fmt.Sprintf("PIN of key %q", q.Key)
+	if q.File != "" {
+		text = fmt.Sprintf("password of %q", q.File)
+	}
 	if q.Program != "" {
 		text += fmt.Sprintf(" for %q", q.Program)
 	}
