@@ -61,8 +61,9 @@ func FuzzParseKeyFile(f *testing.F) {
 	f.Add(foreign)
 	f.Add(append([]byte("tpmkey-label: \"web\"\ntpmkey-id: 00ff\ntpmkey-parent: 000b\n"), foreign...))
 	f.Add([]byte("tpmkey-label: \"\xff\n-----BEGIN TSS2 PRIVATE KEY-----\n-----END TSS2 PRIVATE KEY-----\n"))
+	f.Add(onItsWay(f, foreign))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		file, err := parseKeyFile(text)
+		file, err := parseAnyKeyFile(text)
 		if err != nil {
 			if !errors.Is(err, ErrFormat) {
 				t.Errorf("not ErrFormat: %v", err)
@@ -74,7 +75,7 @@ func FuzzParseKeyFile(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}
-		reread, err := parseKeyFile(again)
+		reread, err := parseAnyKeyFile(again)
 		if err != nil {
 			t.Fatalf("what was written cannot be read: %v", err)
 		}
@@ -83,4 +84,41 @@ func FuzzParseKeyFile(f *testing.F) {
 			t.Errorf("written differently the second time: %v", err)
 		}
 	})
+}
+
+// onItsWay makes an importable key of a loadable one.
+func onItsWay(t testing.TB, text []byte) []byte {
+	t.Helper()
+	file, err := parseKeyFile(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.seed = []byte("a seed")
+	if text, err = file.format(); err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// A key on its way to a TPM is no key in one, and is read whole or not at all.
+func TestImportableKeyFile(t *testing.T) {
+	foreign, err := os.ReadFile("testdata/tpm2-openssl.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := onItsWay(t, foreign)
+	if _, err := parseKeyFile(text); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "tpmkey migrate import") {
+		t.Errorf("as a key: %v", err)
+	}
+	file, err := parseAnyKeyFile(text)
+	if err != nil || string(file.seed) != "a seed" {
+		t.Fatalf("%v", err)
+	}
+	file.seed = []byte{} // a type without what belongs to it
+	if text, err = file.format(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parseAnyKeyFile(text); !errors.Is(err, ErrFormat) {
+		t.Errorf("an empty seed: %v", err)
+	}
 }

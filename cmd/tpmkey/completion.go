@@ -64,7 +64,7 @@ var values = map[string]place{
 	"scheme":         {words: []string{schemePKCS1, schemePSS}},
 	"decrypt scheme": {words: []string{schemeOAEP, schemePKCS1}},
 	"bits":           {words: strings.Fields(strings.Trim(fmt.Sprint(keySizes), "[]"))},
-	"exponent":       {}, "label": {}, "id": {}, "salt": {}, "days": {}, "subject": {}, "san": {}, "uid": {},
+	"exponent":       {}, "label": {}, "id": {}, "salt": {}, "days": {}, "subject": {}, "san": {}, "uid": {}, "parent": {},
 }
 
 func allCompletions() []completions {

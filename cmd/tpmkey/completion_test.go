@@ -110,6 +110,7 @@ func TestOperandOf(t *testing.T) {
 	for verb, want := range map[string]place{
 		"new": {}, "list": {}, "show": {kind: anyKey}, "sign": {kind: anyKey}, "verify": {kind: anyKey}, "rename": {kind: anyKey}, "ssh": {},
 		"help": {kind: anyCommand}, "completion": {words: []string{"bash", "zsh", "fish"}}, "filter": {words: []string{"list", "show", "check", "explain"}},
+		"import": {kind: anyFile}, "migrate": {words: []string{"parent", "export", "import"}},
 	} {
 		v, err := verbOf(verb)
 		if err != nil {

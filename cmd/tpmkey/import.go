@@ -74,7 +74,14 @@ func runImport(t *tool, args []string) error {
 	if err != nil {
 		return t.explainDenial(err)
 	}
-	return t.introduceArrived(key, fmt.Sprintf("%s is a working copy as before: whoever has it needs no TPM.", printable(file)))
+	return t.introduceArrived(key, fmt.Sprintf("%s is a working copy as before: whoever has it needs no TPM.", sourceName(file)))
+}
+
+func sourceName(file string) string {
+	if file == "-" {
+		return "What was read"
+	}
+	return printable(file)
 }
 
 func (t *tool) importTemplate() (provider.Template, error) {
