@@ -90,6 +90,40 @@ func TestTypedAnswers(t *testing.T) {
 	}
 }
 
+// What the profile migrate leaves to root, whoever may open the chip can do on it: he needs no filter at all.
+func TestMigrateAsUser(t *testing.T) {
+	dir, err := os.MkdirTemp("/tmp", "tpmkey-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	spec := tpmtest.Simulator(t)
+	for path, mode := range map[string]os.FileMode{dir: 0o777, filepath.Dir(socketPath(spec)): 0o755, socketPath(spec): 0o666} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asUser := func(args ...string) []byte {
+		t.Helper()
+		c := asNobody(t, dir, command(t, spec, filepath.Join(dir, "store"), args...))
+		c.Dir = dir
+		output, err := c.Output()
+		if err != nil {
+			t.Errorf("%v: %v, %s", args, err, err.(*exec.ExitError).Stderr)
+		}
+		return output
+	}
+	if err := os.WriteFile(filepath.Join(dir, "parent"), asUser("migrate", "parent"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	asUser("new", "leaves", "-migratable")
+	asUser("migrate", "export", "-yes", "-to", "parent", "-out", "wrapped", "leaves")
+	asUser("migrate", "import", "wrapped", "back")
+	if signature := asUser("sign", "back", "parent", "-base64"); len(signature) < 300 {
+		t.Errorf("signed %q", signature)
+	}
+}
+
 // Whatever happens in the middle, there is a whole key or none.
 func TestImportGoesWrong(t *testing.T) {
 	spec, store := tpmtest.Simulator(t), t.TempDir()
