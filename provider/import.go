@@ -106,15 +106,16 @@ func (p *Provider) bring(name string, file *keyFile, come func(*parent) (wrapped
 			return err
 		}
 		return c.withParent(found, func(parent *parent) error {
-			file.parentName = parent.handle.Name.Buffer
-			if want != nil && !bytes.Equal(want, file.parentName) {
-				return fmt.Errorf("%w: it has Name %x, not %x", ErrParent, file.parentName, want)
+			name := parent.handle.Name.Buffer
+			if want != nil && !bytes.Equal(want, name) {
+				return fmt.Errorf("%w: it has Name %x, not %x", ErrParent, name, want)
 			}
 			w, err := come(parent)
-			if err != nil {
-				return err
+			if err == nil {
+				err = t.importRefused(c.importBelow(parent, file, w))
 			}
-			return t.importRefused(c.importBelow(parent, file, w))
+			file.parentName = name
+			return err
 		})
 	})
 	if err != nil {

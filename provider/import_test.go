@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"fmt"
 	"math/big"
 	"os"
 	"strings"
@@ -66,6 +67,22 @@ func TestImport(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Every size that the chip has can come in.
+func TestImportSizes(t *testing.T) {
+	p := under(t, "rsa+import", tpmtest.SWTPM(t))
+	sizes, err := p.Sizes()
+	if err != nil || len(sizes) < 2 {
+		t.Fatalf("%v, %v", sizes, err)
+	}
+	for _, bits := range sizes {
+		k, err := p.Import(fmt.Sprint(bits), rsaKey(t, bits), provider.Template{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkSigns(t, k)
+	}
 }
 
 // A key that no TPM takes is refused before anything is sent, and with a reason.

@@ -86,6 +86,27 @@ func TestMigrate(t *testing.T) {
 	})
 }
 
+// Where the owner has a password, the parent is the persistent key, also an RSA one.
+func TestMigrateBelowRSAParent(t *testing.T) {
+	chip := tpmtest.Dial(t, tpmtest.Simulator(t))
+	persistRSA(t, chip)
+	ownerPassword(t, chip, "secret")
+	from, to := under(t, "migrate", tpmtest.Simulator(t)), under(t, "migrate", tpmtest.Serve(t, chip))
+	moved, err := to.Adopt("moved", export(t, migratable(t, from, ""), newParent(t, to)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSigns(t, moved)
+	imported, err := to.Import("imported", rsaKey(t, 2048), provider.Template{ParentName: moved.ParentName()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSigns(t, imported)
+	if !bytes.Equal(moved.ParentName(), imported.ParentName()) {
+		t.Errorf("parents %x and %x", moved.ParentName(), imported.ParentName())
+	}
+}
+
 // A key that was moved can be moved on, and back.
 func TestMigrateOn(t *testing.T) {
 	first, second := under(t, "migrate", tpmtest.Simulator(t)), under(t, "migrate", tpmtest.Simulator(t))
