@@ -44,7 +44,7 @@ func TestMigrationScripts(t *testing.T) {
 func movable(t *testing.T, spec, store string) string {
 	t.Helper()
 	for file, password := range map[string]string{"OPEN": "", "LOCKED": guardedPIN} {
-		if output, err := exec.Command("ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", password, "-f", filepath.Join(store, file)).CombinedOutput(); err != nil {
+		if output, err := exec.Command("ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-a", "1", "-N", password, "-f", filepath.Join(store, file)).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, output)
 		}
 	}

@@ -61,11 +61,11 @@ func parsePrivateKey(text []byte) (lockedKey, error) {
 
 // derForm tries what the structures without a name can be.
 func derForm(der []byte) (lockedKey, error) {
-	if _, err := x509.ParsePKCS1PrivateKey(der); err == nil {
-		return pkcs1Form(&pem.Block{Bytes: der})
+	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
+		return unlocked(key, nil)
 	}
-	if _, err := x509.ParsePKCS8PrivateKey(der); err == nil {
-		return pkcs8Form(&pem.Block{Bytes: der})
+	if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
+		return unlocked(key, nil)
 	}
 	if _, err := parseEncrypted(der); err == nil || !errors.Is(err, errDamaged) {
 		return encryptedForm(&pem.Block{Bytes: der})

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/pem"
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -76,28 +79,80 @@ func TestPBES2Refuses(t *testing.T) {
 	}
 }
 
+// made runs a program in a directory, and gives the file "out" that it writes there.
+func made(t testing.TB, dir string, args ...string) []byte {
+	t.Helper()
+	c := exec.Command(args[0], args[1:]...)
+	c.Dir = dir
+	if output, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v: %s", args, err, output)
+	}
+	text, err := readInput(filepath.Join(dir, "out"), maxInput)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// What is no RSA key, or not in a form that is known, is refused with the reason, and where there is one, with the way out.
+func TestParsePrivateKeyRefuses(t *testing.T) {
+	tpmtest.Need(t, "openssl", "ssh-keygen")
+	dir := t.TempDir()
+	pkcs1 := made(t, dir, "openssl", "genrsa", "-traditional", "-out", "out", "2048")
+	if err := os.WriteFile(filepath.Join(dir, "in"), pkcs1, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	der := made(t, dir, "openssl", "pkey", "-in", "in", "-outform", "DER", "-out", "out")
+	broken := bytes.Clone(der)
+	broken[len(broken)-300]++ // in a prime
+	for name, row := range map[string]struct {
+		text []byte
+		want string
+	}{
+		"an elliptic curve key":      {made(t, dir, "openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "out"), "not an RSA key"},
+		"one in SEC 1's form":        {made(t, dir, "openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "out"), "an elliptic curve key"},
+		"an Ed25519 key of OpenSSH":  {made(t, t.TempDir(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "out"), "not an RSA key"},
+		"PKCS #1, encrypted":         {made(t, dir, "openssl", "rsa", "-in", "in", "-traditional", "-aes128", "-passout", "pass:x", "-out", "out"), "openssl pkey -aes256"},
+		"PKCS #8, PBES1":             {made(t, dir, "openssl", "pkcs8", "-topk8", "-in", "in", "-v1", "PBE-SHA1-3DES", "-passout", "pass:x", "-out", "out"), "openssl pkcs8 -topk8"},
+		"PKCS #8, PBES1, DER":        {made(t, dir, "openssl", "pkcs8", "-topk8", "-in", "in", "-v1", "PBE-SHA1-3DES", "-passout", "pass:x", "-outform", "DER", "-out", "out"), "openssl pkcs8 -topk8"},
+		"a public key":               {made(t, dir, "openssl", "pkey", "-in", "in", "-pubout", "-out", "out"), `"PUBLIC KEY" in it, but no private key`},
+		"a key of a TPM":             {[]byte("-----BEGIN TSS2 PRIVATE KEY-----\nAAAA\n-----END TSS2 PRIVATE KEY-----\n"), "a key of a TPM already"},
+		"PuTTY's form":               {[]byte("PuTTY-User-Key-File-3: ssh-rsa\n"), "puttygen"},
+		"text":                       {[]byte("correct horse\n"), "no private key in a form that is known here"},
+		"nothing":                    {nil, "no private key in a form that is known here"},
+		"PEM, cut short":             {pkcs1[:900], "no private key in a form that is known here"},
+		"DER, cut short":             {der[:700], "no private key in a form that is known here"},
+		"DER, broken":                {broken, "damaged"},
+		"PEM, broken":                {pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: broken}), "it cannot be used"},
+		"OpenSSH's, with no content": {pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY"}), "it cannot be used"},
+	} {
+		locked, err := parsePrivateKey(row.text)
+		if err == nil {
+			var key any
+			if key, err = locked.open(nil); err == nil {
+				_, err = rsaOf(key)
+			}
+		}
+		if err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want %q", name, err, row.want)
+		}
+	}
+}
+
 // Whatever is in the file, there is a key or an error.
 func FuzzParsePrivateKey(f *testing.F) {
 	tpmtest.Need(f, "openssl", "ssh-keygen")
 	dir := f.TempDir()
-	for name, args := range map[string][]string{
-		"pkcs8":     {"openssl", "genpkey", "-algorithm", "RSA", "-out", "pkcs8"},
-		"pkcs1":     {"openssl", "genrsa", "-traditional", "-out", "pkcs1"},
-		"der":       {"openssl", "genpkey", "-algorithm", "RSA", "-outform", "DER", "-out", "der"},
-		"encrypted": {"openssl", "genpkey", "-algorithm", "RSA", "-aes128", "-pass", "pass:x", "-out", "encrypted"},
-		"openssh":   {"ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", "openssh"},
-		"locked":    {"ssh-keygen", "-q", "-t", "rsa", "-a", "1", "-N", "x", "-f", "locked"},
+	for _, args := range [][]string{
+		{"openssl", "genpkey", "-algorithm", "RSA", "-out", "out"},
+		{"openssl", "genrsa", "-traditional", "-out", "out"},
+		{"openssl", "genpkey", "-algorithm", "RSA", "-outform", "DER", "-out", "out"},
+		{"openssl", "genpkey", "-algorithm", "RSA", "-aes128", "-pass", "pass:x", "-out", "out"},
 	} {
-		c := exec.Command(args[0], args[1:]...)
-		c.Dir = dir
-		if output, err := c.CombinedOutput(); err != nil {
-			f.Fatalf("%v: %s", err, output)
-		}
-		text, err := readInput(filepath.Join(dir, name), maxInput)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(text)
+		f.Add(made(f, dir, args...))
+	}
+	for _, password := range []string{"", "x"} {
+		f.Add(made(f, f.TempDir(), "ssh-keygen", "-q", "-t", "rsa", "-a", "1", "-N", password, "-f", "out"))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		locked, err := parsePrivateKey(text)
