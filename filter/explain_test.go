@@ -138,11 +138,11 @@ var explainRows = []struct {
 	{"an audit session", "rsa", sign(keyHandle, []auth{{0x02000001, 0x81}}, rsassa, ticket), nil, Decision{RC: RCDenied, Rule: "U4"}, nil},
 	{"clear", "rsa", command(tpm2.TPMCCClear, []uint32{uint32(tpm2.TPMRHLockout)}, password), nil,
 		Decision{RC: RCDenied, Rule: "TPM2_Clear", Why: "would destroy every other user's keys"}, nil},
-	{"duplicate, by anybody", "migrate", command(tpm2.TPMCCDuplicate, []uint32{keyHandle, nullHandle}, password, empty, nullScheme), nil, allowed, []Need{
-		{"0x80000002 is an object of the caller's own", 0x910}, {"the caller is root", RCDenied}, {"handle 1, 0x80000002, is own rsa key", RCDenied}}},
-	{"duplicate, by root", "migrate", command(tpm2.TPMCCDuplicate, []uint32{keyHandle, nullHandle}, password, empty, nullScheme), uid(0), allowed, []Need{
-		{"0x80000002 is an object of the caller's own", 0x910}, {"handle 1, 0x80000002, is own rsa key", RCDenied}}},
-	{"duplicate, by another", "migrate", command(tpm2.TPMCCDuplicate, []uint32{keyHandle, nullHandle}, password, empty, nullScheme), uid(1000),
+	{"duplicate, by anybody", "migrate", command(tpm2.TPMCCDuplicate, []uint32{keyHandle, primaryHandle}, password, empty, nullScheme), nil, allowed, []Need{
+		{"0x80000002 is an object of the caller's own", 0x910}, {"0x80000001 is an object of the caller's own", 0x911}, {"the caller is root", RCDenied}, {"handle 1, 0x80000002, is own rsa key", RCDenied}}},
+	{"duplicate, by root", "migrate", command(tpm2.TPMCCDuplicate, []uint32{keyHandle, primaryHandle}, password, empty, nullScheme), uid(0), allowed, []Need{
+		{"0x80000002 is an object of the caller's own", 0x910}, {"0x80000001 is an object of the caller's own", 0x911}, {"handle 1, 0x80000002, is own rsa key", RCDenied}}},
+	{"duplicate, by another", "migrate", command(tpm2.TPMCCDuplicate, []uint32{keyHandle, primaryHandle}, password, empty, nullScheme), uid(1000),
 		Decision{RC: RCDenied, Rule: "TPM2_Duplicate", Why: "caller is not root"}, nil},
 	{"save an object", "rsa", command(tpm2.TPMCCContextSave, []uint32{keyHandle}, nil), nil, allowed, []Need{{"0x80000002 is an object of the caller's own", 0x910}}},
 	{"a maker's command", "rsa", []byte{0x80, 1, 0, 0, 0, 10, 0x20, 0, 0, 1}, nil, Decision{RC: RCDenied, Rule: "U2", Why: "unknown commands are blocked"}, nil},

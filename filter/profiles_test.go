@@ -170,8 +170,8 @@ func TestWhoMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, bytes := range map[string][]byte{
-		"export": command(tpm2.TPMCCDuplicate, []uint32{keyHandle, nullHandle}, password, empty, nullScheme),
-		"rewrap": command(tpm2.TPMCCRewrap, []uint32{primaryHandle, nullHandle}, password, digest20, digest20, empty),
+		"export": command(tpm2.TPMCCDuplicate, []uint32{keyHandle, primaryHandle}, password, empty, nullScheme),
+		"rewrap": command(tpm2.TPMCCRewrap, []uint32{primaryHandle, primaryHandle}, password, digest20, digest20, empty),
 		"bring":  importKey(public(movableWithPolicy)),
 		"parent": external(template(tpm2.RSASRKTemplate, same), nullHandle),
 	} {
@@ -181,6 +181,26 @@ func TestWhoMoves(t *testing.T) {
 		}
 		if root, other := f.Check(&c, asRoot{widely}), f.Check(&c, widely); !root.Allowed || other.Allowed || other.Why != "caller is not root" {
 			t.Errorf("%s: for root %+v, for others %+v", name, root, other)
+		}
+	}
+}
+
+// What is moved to no parent is a private key in clear, which is no move from one TPM to another.
+func TestNothingMovesInClear(t *testing.T) {
+	f, err := Named("migrate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, bytes := range map[string][]byte{
+		"export": command(tpm2.TPMCCDuplicate, []uint32{keyHandle, nullHandle}, password, empty, nullScheme),
+		"rewrap": command(tpm2.TPMCCRewrap, []uint32{primaryHandle, nullHandle}, password, digest20, digest20, empty),
+	} {
+		c, err := wire.Parse(bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := f.Check(&c, asRoot{widely}); d.Allowed || d.Why != "handle 2 is not own object" {
+			t.Errorf("%s: %+v", name, d)
 		}
 	}
 }

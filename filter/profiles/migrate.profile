@@ -7,11 +7,11 @@ allow TPM2_Create: new RSA keys, also such as their policy lets leave
 allow TPM2_Duplicate: export a key to another parent
     caller is root
     handle 1 is own rsa key
-    handle 2 is own object or null
+    handle 2 is own object
 allow TPM2_Rewrap: move an exported key to another parent
     caller is root
     handle 1 is own storage parent, srk or null
-    handle 2 is own object or null
+    handle 2 is own object
 allow TPM2_Import: bring an exported RSA key to the chip
     caller is root
     handle 1 is own storage parent or srk
