@@ -12,6 +12,7 @@ const (
 	eccKey    = 0x80000005
 	secret    = 0x80000006
 	deriving  = 0x80000007 // a parent that keys are derived from
+	attesting = 0x80000008
 	ownPolicy = 0x02000001
 )
 
@@ -23,6 +24,7 @@ var widely = holding{
 	eccKey:        {Type: tpm2.TPMAlgECC, Attributes: keyAttributes | wire.Sign | wire.Decrypt},
 	secret:        {Type: tpm2.TPMAlgKeyedHash, Attributes: wire.FixedTPM | wire.FixedParent | wire.UserWithAuth},
 	deriving:      {Type: tpm2.TPMAlgKeyedHash, Attributes: fixedParentAttributes | wire.Restricted | wire.Decrypt},
+	attesting:     {Type: tpm2.TPMAlgRSA, Attributes: keyAttributes | wire.Restricted | wire.Sign},
 	0x81010002:    {Type: tpm2.TPMAlgRSA, Attributes: fixedParentAttributes | wire.Restricted | wire.Sign},
 }
 
@@ -51,6 +53,27 @@ func createLoaded(parent uint32, inPublic []byte) []byte {
 
 func certify(object, key uint32, scheme []byte) []byte {
 	return command(tpm2.TPMCCCertify, []uint32{object, key}, []auth{{wire.RSPassword, 0}, {wire.RSPassword, 0}}, digest20, scheme)
+}
+
+func certifyCreation(key, object uint32) []byte {
+	return command(tpm2.TPMCCCertifyCreation, []uint32{key, object}, password, digest20, digest20, rsassa, creationTicket)
+}
+
+// creationTicket is one of a key in the owner hierarchy.
+var creationTicket = append([]byte{0x80, 0x21, 0x40, 0, 0, 1}, digest20...)
+
+// attestationKey changes a public area into one, and then as told.
+func attestationKey(change func(p *tpm2.TPMTPublic)) func(p *tpm2.TPMTPublic) {
+	return func(p *tpm2.TPMTPublic) {
+		p.ObjectAttributes.Restricted, p.ObjectAttributes.Decrypt = true, false
+		p.Parameters = signing(tpm2.TPMAlgRSAPSS, tpm2.TPMAlgSHA256)
+		change(p)
+	}
+}
+
+func signing(scheme, hash tpm2.TPMAlgID) tpm2.TPMUPublicParms {
+	return tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, &tpm2.TPMSRSAParms{KeyBits: 2048, Scheme: tpm2.TPMTRSAScheme{Scheme: scheme,
+		Details: tpm2.NewTPMUAsymScheme(scheme, &tpm2.TPMSSigSchemeRSAPSS{HashAlg: hash})}})
 }
 
 func importKey(objectPublic []byte) []byte {
@@ -124,6 +147,20 @@ var profileRows = []struct {
 	{"attest", RCDenied, "certify with one's own key", certify(keyHandle, keyHandle, rsassa)},
 	{"attest", RCDenied, "certify the storage root key", certify(wire.SRK, 0x81010002, rsassa)},
 	{"attest", RCDenied, "sign with the attestation key", sign(0x81010002, password, rsassa, ticket)},
+	{"attest", yes, "create an attestation key", create(public(attestationKey(same)))},
+	{"attest", yes, "load it", load(primaryHandle, public(attestationKey(same)))},
+	{"attest", yes, "certify with it", certify(keyHandle, attesting, rsassa)},
+	{"attest", yes, "certify with it how a key was made", certifyCreation(attesting, keyHandle)},
+	{"attest", yes, "change its PIN", command(tpm2.TPMCCObjectChangeAuth, []uint32{attesting, primaryHandle}, password, sized([]byte("new")))},
+	{"attest", RCDenied, "create one that can leave", create(public(attestationKey(movable)))},
+	{"attest", RCDenied, "create one that only a policy uses", create(public(attestationKey(withPolicy)))},
+	{"attest", RCDenied, "create one that signs as it is told", create(public(attestationKey(func(p *tpm2.TPMTPublic) { p.Parameters = signing(tpm2.TPMAlgNull, 0) })))},
+	{"attest", RCDenied, "create one that signs with SHA-1", create(public(attestationKey(func(p *tpm2.TPMTPublic) { p.Parameters = signing(tpm2.TPMAlgRSAPSS, tpm2.TPMAlgSHA1) })))},
+	{"attest", RCDenied, "create a storage key", create(template(tpm2.RSASRKTemplate, same))},
+	{"attest", RCDenied, "sign with one's own attestation key", sign(attesting, password, rsassa, ticket)},
+	{"attest", RCDenied, "certify how a key was made with another key", certifyCreation(keyHandle, keyHandle)},
+	{"attest", RCDenied, "certify an attestation key", certifyCreation(attesting, attesting)},
+	{"attest", RCDenied, "quote with one's own", command(tpm2.TPMCCQuote, []uint32{attesting}, password, digest20, rsassa, onePCR)},
 	{"attest", RCDenied, "quote", command(tpm2.TPMCCQuote, []uint32{0x81010002}, password, digest20, rsassa, onePCR)},
 
 	{"orchestrate", yes, "read PCRs", command(tpm2.TPMCCPCRRead, nil, nil, onePCR)},

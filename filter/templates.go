@@ -49,6 +49,18 @@ func isNewKey(p *wire.Public) bool {
 		p.Symmetric.Alg == tpm2.TPMAlgNull
 }
 
+// isNewAttestationKey takes keys that sign nothing but what the chip itself says, for TPM2_Create.
+func isNewAttestationKey(p *wire.Public) bool {
+	const never = wire.AdminWithPolicy | wire.EncryptedDuplication | wire.STClear
+	return isAttestationKey(p) && cannotLeave(p) && p.Has(wire.SensitiveDataOrigin|wire.UserWithAuth) && !p.HasAny(never) && len(p.AuthPolicy) == 0 &&
+		isOneOf(p.KeyBits, 2048, 3072, 4096) && (p.Exponent == 0 || p.Exponent&1 == 1) && isStrongHash(p.NameAlg) && p.Symmetric.Alg == tpm2.TPMAlgNull &&
+		isOneOf(p.Scheme, tpm2.TPMAlgRSASSA, tpm2.TPMAlgRSAPSS) && isStrongHash(p.SchemeHash)
+}
+
+func isAttestationKey(p *wire.Public) bool {
+	return p.Type == tpm2.TPMAlgRSA && p.Has(wire.Restricted|wire.Sign) && !p.HasAny(wire.Decrypt)
+}
+
 func cannotLeave(p *wire.Public) bool { return p.Has(wire.FixedTPM | wire.FixedParent) }
 
 // canBeDuplicated takes keys that TPM2_Duplicate moves with the policy that they were made with.

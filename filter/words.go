@@ -63,6 +63,8 @@ var publicWords = map[string]func(wire.Public) bool{
 	"a new sealed secret":                  func(p wire.Public) bool { return isNewSecret(&p) },
 	"an unrestricted rsa key":              func(p wire.Public) bool { return isUnrestricted(&p, tpm2.TPMAlgRSA) },
 	"an unrestricted ecc key":              func(p wire.Public) bool { return isUnrestricted(&p, tpm2.TPMAlgECC) },
+	"a new attestation key":                func(p wire.Public) bool { return isNewAttestationKey(&p) },
+	"an attestation key":                   func(p wire.Public) bool { return isAttestationKey(&p) },
 	"a sealed secret":                      func(p wire.Public) bool { return isSecret(&p) },
 	"a sealed secret without a policy":     func(p wire.Public) bool { return isOwnersSecret(&p) },
 	"an rsa key from outside": func(p wire.Public) bool {
