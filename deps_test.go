@@ -44,7 +44,11 @@ var folders = map[string]folder{
 	// tests only, held by TestTestPackages
 	"rm/tpmtest": {imports: []string{"rm/wire"}},
 
-	"provider":           {imports: []string{"internal/privilege"}, never: []string{sockets}},
+	// also for verifiers on other systems, who have no TPM
+	"attest":        {imports: []string{"internal/roca"}, never: []string{sockets, "os"}},
+	"internal/roca": {},
+
+	"provider":           {imports: []string{"attest", "internal/privilege", "internal/roca"}, never: []string{sockets}},
 	"signer":             {imports: []string{"provider", "rm/device"}, never: []string{commands}},
 	"internal/prompt":    {imports: []string{"internal/privilege"}, never: []string{commands}},
 	"internal/privilege": {},
@@ -52,7 +56,7 @@ var folders = map[string]folder{
 	"pkcs11-module":       {imports: pkcs11Parts, never: []string{commands}},
 	"pkcs11-module/token": {imports: []string{"provider"}},
 
-	"cmd/tpmkey":               {imports: []string{"signer", "provider", "rm/device", "filter", "internal/prompt", "cmd/tpmkey/doctor"}},
+	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "internal/prompt", "cmd/tpmkey/doctor"}},
 	"cmd/tpmkey/doctor":        {imports: []string{"signer", "provider", "rm/device", "internal/prompt"}, never: []string{sockets}},
 	"cmd/tpmkeyd":              {imports: []string{"rm", "rm/device", "rm/wire", "filter"}},
 	"cmd/tpmkey-pkcs11-helper": {imports: pkcs11Parts, never: []string{commands}},
