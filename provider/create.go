@@ -23,6 +23,12 @@ type Template struct {
 
 	// ParentName is the Name that the parent must have that an imported key is encrypted to; nil: any. Create does not use it.
 	ParentName []byte
+
+	// Attestation keys sign nothing but what the TPM says of other keys (Key.Attest). The filter must let them be made.
+	Attestation bool
+
+	// Challenge is what evidence shows of the key's making, and with it that the key is not older: at most MaxNonce bytes.
+	Challenge []byte
 }
 
 // Limits of what a template can ask for: a file that is too large could not be read again.
@@ -39,6 +45,10 @@ func (t Template) check() error {
 		return fmt.Errorf("%w: the label %q has a control character or broken UTF-8 in it", ErrName, t.Label)
 	case len(t.ID) > maxID:
 		return fmt.Errorf("%w: an id of %d bytes, more than %d", ErrName, len(t.ID), maxID)
+	case t.Attestation && t.Migratable:
+		return fmt.Errorf("%w: an attestation key that can leave its TPM proves nothing", ErrUsage)
+	case len(t.Challenge) > MaxNonce:
+		return fmt.Errorf("a challenge of %d bytes, more than %d", len(t.Challenge), MaxNonce)
 	}
 	if err := t.checkExponent(); err != nil {
 		return err
@@ -57,6 +67,9 @@ func (p *Provider) Create(name string, t Template) (*Key, error) {
 	}
 	file := t.file(name)
 	err := p.withTPM(func(c *connection) error { return c.create(t, file) })
+	if t.Attestation {
+		err = needsAttest(err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("create key %q: %w", name, err)
 	}
@@ -106,6 +119,9 @@ func (c *connection) create(t Template, file *keyFile) error {
 		if err != nil {
 			return parentError("create the key", c.refused(t, err))
 		}
+		if !t.Migratable { // of no worth, and of no use in another TPM
+			file.creation = &creation{r.CreationData.Bytes(), r.CreationTicket}
+		}
 		file.public, file.private, file.parentName = r.OutPublic.Bytes(), r.OutPrivate.Buffer, p.handle.Name.Buffer
 		return nil
 	})
@@ -113,7 +129,7 @@ func (c *connection) create(t Template, file *keyFile) error {
 
 // createBelow is TPM2_Create, in a salted session where there is a PIN to hide.
 func (c *connection) createBelow(p *parent, t Template) (*tpm2.CreateResponse, error) {
-	create := tpm2.Create{ParentHandle: p.handle, InPublic: tpm2.New2B(keyTemplate(t))}
+	create := tpm2.Create{ParentHandle: p.handle, InPublic: tpm2.New2B(keyTemplate(t)), OutsideInfo: tpm2.TPM2BData{Buffer: t.Challenge}}
 	if len(t.PIN) == 0 {
 		return create.Execute(c.tpm)
 	}
@@ -127,15 +143,19 @@ func (c *connection) createBelow(p *parent, t Template) (*tpm2.CreateResponse, e
 	return create.Execute(c.tpm)
 }
 
-// keyTemplate is a key that signs and decrypts with any padding, is born in this TPM and, if it is not migratable, never leaves it.
+// keyTemplate is a key that signs and decrypts with any padding, or attests, is born in this TPM and, if it is not migratable, never leaves it.
 func keyTemplate(t Template) tpm2.TPMTPublic {
+	parms := rsaParms(t.bits(), t.exponent())
+	if t.Attestation {
+		parms.Scheme = attestationScheme
+	}
 	return tpm2.TPMTPublic{
 		Type:    tpm2.TPMAlgRSA,
 		NameAlg: tpm2.TPMAlgSHA256,
 		ObjectAttributes: tpm2.TPMAObject{FixedTPM: !t.Migratable, FixedParent: !t.Migratable, SensitiveDataOrigin: true, UserWithAuth: true,
-			NoDA: !t.DA, SignEncrypt: true, Decrypt: true},
+			NoDA: !t.DA, SignEncrypt: true, Decrypt: !t.Attestation, Restricted: t.Attestation},
 		AuthPolicy: t.authPolicy(),
-		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, rsaParms(t.bits(), t.exponent())),
+		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, parms),
 		Unique:     tpm2.NewTPMUPublicID(tpm2.TPMAlgRSA, &tpm2.TPM2BPublicKeyRSA{}),
 	}
 }

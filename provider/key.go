@@ -68,8 +68,8 @@ func (k *Key) Parent() uint32 { return k.file.parent }
 // ParentName is the Name of the parent that the key was made under, nil where the file does not pin it.
 func (k *Key) ParentName() []byte { return bytes.Clone(k.file.parentName) }
 
-// CanSign tells whether the key may sign.
-func (k *Key) CanSign() bool { return bool(k.area.ObjectAttributes.SignEncrypt) }
+// CanSign tells whether the key may sign what it is given.
+func (k *Key) CanSign() bool { return bool(k.area.ObjectAttributes.SignEncrypt) && !k.Attests() }
 
 // CanDecrypt tells whether the key may decrypt.
 func (k *Key) CanDecrypt() bool { return bool(k.area.ObjectAttributes.Decrypt) }

@@ -31,22 +31,24 @@ var (
 
 // Lines before the BEGIN line. Other tools skip them.
 const (
-	labelLine  = "tpmkey-label: "
-	idLine     = "tpmkey-id: "
-	parentLine = "tpmkey-parent: "
+	labelLine    = "tpmkey-label: "
+	idLine       = "tpmkey-id: "
+	parentLine   = "tpmkey-parent: "
+	creationLine = "tpmkey-creation: "
 )
 
 // A keyFile is what a key's file says.
 type keyFile struct {
 	label      string
-	id         []byte // CKA_ID; nil: SHA-1 of the modulus
-	parentName []byte // Name of the parent; nil: not pinned
-	emptyAuth  bool   // the key has no PIN
-	parent     uint32 // handle: a hierarchy, or a persistent object
-	rsaParent  bool   // the primary of that hierarchy is an RSA key
-	public     []byte // TPMT_PUBLIC
-	private    []byte // contents of the TPM2B_PRIVATE
-	seed       []byte // contents of an importable key's TPM2B_ENCRYPTED_SECRET; nil: it is a loadable one
+	id         []byte    // CKA_ID; nil: SHA-1 of the modulus
+	parentName []byte    // Name of the parent; nil: not pinned
+	emptyAuth  bool      // the key has no PIN
+	parent     uint32    // handle: a hierarchy, or a persistent object
+	rsaParent  bool      // the primary of that hierarchy is an RSA key
+	public     []byte    // TPMT_PUBLIC
+	private    []byte    // contents of the TPM2B_PRIVATE
+	seed       []byte    // contents of an importable key's TPM2B_ENCRYPTED_SECRET; nil: it is a loadable one
+	creation   *creation // nil: not known
 }
 
 // parseKeyFile reads a whole file.
@@ -93,6 +95,8 @@ func (f *keyFile) parseLines(text string) (err error) {
 			f.id, err = hex.DecodeString(line[len(idLine):])
 		case strings.HasPrefix(line, parentLine):
 			f.parentName, err = hex.DecodeString(line[len(parentLine):])
+		case strings.HasPrefix(line, creationLine):
+			f.creation, err = parseCreation(line[len(creationLine):])
 		}
 		if err != nil {
 			return formatError("the line %q cannot be read", line)
@@ -239,6 +243,9 @@ func (f *keyFile) format() ([]byte, error) {
 	if f.parentName != nil {
 		fmt.Fprintf(&text, "%s%x\n", parentLine, f.parentName)
 	}
+	if f.creation != nil {
+		fmt.Fprintf(&text, "%s%s\n", creationLine, f.creation)
+	}
 	text.Write(pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}))
 	return text.Bytes(), nil
 }
@@ -250,7 +257,7 @@ type publicArea struct {
 	public *rsa.PublicKey
 }
 
-// parsePublic reads a TPMT_PUBLIC and takes only RSA keys that are meant to sign or decrypt.
+// parsePublic reads a TPMT_PUBLIC and takes only RSA keys that are meant to sign, decrypt or attest.
 func parsePublic(b []byte) (*publicArea, error) {
 	area, err := tpm2.Unmarshal[tpm2.TPMTPublic](b)
 	if err != nil || !bytes.Equal(tpm2.Marshal(area), b) {
@@ -268,8 +275,8 @@ func parsePublic(b []byte) (*publicArea, error) {
 		return nil, formatError("its modulus is not of the size that it says")
 	}
 	a := area.ObjectAttributes
-	if a.Restricted || !a.SignEncrypt && !a.Decrypt {
-		return nil, formatError("it is a storage or attestation key, which signs and decrypts nothing of ours")
+	if a.Restricted && !isAttestation(a) || !a.SignEncrypt && !a.Decrypt {
+		return nil, formatError("it is a storage key, which signs and decrypts nothing of ours")
 	}
 	exponent := int(parms.Exponent)
 	if exponent == 0 {

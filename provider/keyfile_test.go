@@ -45,7 +45,12 @@ func TestKeyFileLines(t *testing.T) {
 	if err != nil || f.label != "a \"b\"\nc" || !bytes.Equal(f.id, []byte{0, 0xff}) || !bytes.Equal(f.parentName, []byte{0, 0xb, 1}) {
 		t.Errorf("%+v, %v", f, err)
 	}
-	for _, line := range []string{"tpmkey-label: web", "tpmkey-id: xyz", "tpmkey-parent: 0"} {
+	creation := "tpmkey-creation: AAH/gCFAAAABAAA=\n"
+	if f, err = parseKeyFile(append([]byte(creation), text...)); err != nil || !bytes.Equal(f.creation.data, []byte{0xff}) || creationLine+f.creation.String()+"\n" != creation {
+		t.Errorf("%+v, %v", f, err)
+	}
+	for _, line := range []string{"tpmkey-label: web", "tpmkey-id: xyz", "tpmkey-parent: 0",
+		"tpmkey-creation: ", "tpmkey-creation: AAA", "tpmkey-creation: AAA=", "tpmkey-creation: AAGA", "tpmkey-creation: AAH/gCFAAAABAAE=", "tpmkey-creation: AAH/gCFAAAABAAD/"} {
 		if _, err := parseKeyFile(append([]byte(line+"\n"), text...)); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "cannot be read") {
 			t.Errorf("%s: %v", line, err)
 		}
@@ -60,6 +65,7 @@ func FuzzParseKeyFile(f *testing.F) {
 	}
 	f.Add(foreign)
 	f.Add(append([]byte("tpmkey-label: \"web\"\ntpmkey-id: 00ff\ntpmkey-parent: 000b\n"), foreign...))
+	f.Add(append([]byte("tpmkey-creation: AAH/gCFAAAABAAA=\n"), foreign...))
 	f.Add([]byte("tpmkey-label: \"\xff\n-----BEGIN TSS2 PRIVATE KEY-----\n-----END TSS2 PRIVATE KEY-----\n"))
 	f.Add(onItsWay(f, foreign))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -69,7 +69,9 @@ var schemes = map[tpm2.TPMAlgID]string{
 // Purpose says what the key is for, as its maker has laid it down: keys of ours are for signatures and decryption.
 func (k *Key) Purpose() string {
 	purpose := "signatures and decryption"
-	if !k.CanDecrypt() {
+	if k.Attests() {
+		return "tpmkey attest, where it signs what the TPM says of other keys, and nothing else"
+	} else if !k.CanDecrypt() {
 		purpose = "signatures"
 	} else if !k.CanSign() {
 		purpose = "decryption"

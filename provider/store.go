@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -106,9 +107,15 @@ func (s *store) keyPath(dir, name string) string { return filepath.Join(dir, nam
 // sibling is a file that belongs to a key file.
 func sibling(path, otherSuffix string) string { return strings.TrimSuffix(path, suffix) + otherSuffix }
 
-// Keys gives all keys that can be used, directory by directory, by name. The error joins a *FileError for each file that was refused; the keys are
+// Keys gives all keys that sign or decrypt, directory by directory, by name. The error joins a *FileError for each file that was refused; the keys are
 // good even then. A key hides those of the same name in later directories.
 func (p *Provider) Keys() ([]*Key, error) {
+	keys, err := p.AllKeys()
+	return slices.DeleteFunc(keys, (*Key).Attests), err
+}
+
+// AllKeys gives what Keys does, and the keys that attest these.
+func (p *Provider) AllKeys() ([]*Key, error) {
 	s := &p.store
 	s.mu.Lock()
 	defer s.mu.Unlock()

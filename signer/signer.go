@@ -70,6 +70,9 @@ func Open(name string, opts ...Option) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
+	if key.Attests() {
+		return nil, fmt.Errorf("open key %q: %w: it is for %s", name, provider.ErrUsage, key.Purpose())
+	}
 	return &Key{key: key, owned: p}, nil
 }
 
