@@ -41,7 +41,7 @@ func (k *Key) wrapAttest(ak *Key, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("attest key %q with key %q: %w", k.name, ak.name, needsAttest(err))
+	return fmt.Errorf("attest key %q with key %q: %w", k.name, ak.name, err)
 }
 
 func (k *Key) attest(ak *Key, nonce []byte) ([]byte, error) {
@@ -172,12 +172,4 @@ func isOfSession(err error, number tpm2.TPMRC) bool {
 	var rc tpm2.TPMRC
 	const formatOne, parameter, session = 0x80, 0x40, 0x800
 	return errors.As(err, &rc) && rc&(formatOne|parameter|session) == formatOne|session && rc>>8&7 == number
-}
-
-// needsAttest names the profile that a filter must have.
-func needsAttest(err error) error {
-	if !errors.Is(err, ErrDenied) {
-		return err
-	}
-	return fmt.Errorf("%w; it takes the profile attest, which tpmkeyd's administrator gives with -filter attest", err)
 }

@@ -10,9 +10,6 @@ import (
 // returns takes k's place. Copies of the old file keep working with the old PIN: nothing in a TPM can take that back.
 func (p *Provider) ChangePIN(k *Key, pin []byte) (*Key, error) {
 	changed, err := p.changePIN(k, pin)
-	if k.Attests() {
-		err = needsAttest(err)
-	}
 	return changed, k.about("change the PIN", err)
 }
 

@@ -67,9 +67,6 @@ func (p *Provider) Create(name string, t Template) (*Key, error) {
 	}
 	file := t.file(name)
 	err := p.withTPM(func(c *connection) error { return c.create(t, file) })
-	if t.Attestation {
-		err = needsAttest(err)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("create key %q: %w", name, err)
 	}

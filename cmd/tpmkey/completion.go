@@ -65,6 +65,8 @@ var values = map[string]place{
 	"decrypt scheme": {words: []string{schemeOAEP, schemePKCS1}},
 	"bits":           {words: strings.Fields(strings.Trim(fmt.Sprint(keySizes), "[]"))},
 	"exponent":       {}, "label": {}, "id": {}, "salt": {}, "days": {}, "subject": {}, "san": {}, "uid": {}, "parent": {},
+	"nonce": {}, "challenge": {}, "new": {},
+	"attest ak": {kind: anyKey},
 }
 
 func allCompletions() []completions {

@@ -35,6 +35,7 @@ type keyFields struct {
 	Parent      string             `json:"parent"`
 	ParentName  string             `json:"parentName"`
 	Origin      string             `json:"origin"`
+	Attestation bool               `json:"attestation"`
 	Certificate *certificateFields `json:"certificate"`
 }
 
@@ -49,6 +50,7 @@ const keyJSONDetails = `
                 sign, decrypt, pin (has one), lockout (wrong PINs count for the whole
                 TPM): true or false; parent, parentName (hex; "": not pinned);
                 origin: hardware, migratable (can be in other TPMs too) or imported;
+                attestation (only tpmkey attest uses it): true or false;
                 certificate: null, or subject, notAfter, problem ("": none)
 `
 
@@ -114,6 +116,7 @@ func fieldsOf(k *provider.Key) (keyFields, error) {
 		Parent:      fmt.Sprintf("0x%08x", k.Parent()),
 		ParentName:  hex.EncodeToString(k.ParentName()),
 		Origin:      string(k.Origin()),
+		Attestation: k.Attests(),
 		Certificate: certificateOf(k),
 	}, err
 }

@@ -38,7 +38,7 @@ var jsonFields = []struct {
 	{[]string{"device"}, "device", []string{"device", "chip", "managed", "boundary", "filter"}, `"boundary": false`},
 }
 
-var keyNames = []string{"name", "label", "id", "file", "bits", "fingerprint", "sign", "decrypt", "pin", "lockout", "parent", "parentName", "origin", "certificate"}
+var keyNames = []string{"name", "label", "id", "file", "bits", "fingerprint", "sign", "decrypt", "pin", "lockout", "parent", "parentName", "origin", "attestation", "certificate"}
 
 func TestJSONFields(t *testing.T) {
 	spec, store := tpmtest.Simulator(t), t.TempDir()

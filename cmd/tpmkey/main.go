@@ -32,18 +32,19 @@ var verbs []verb
 
 func init() { // help shows the table that it is in
 	verbs = []verb{
-		{"new", "[-bits N] [-exponent N] [-label TEXT] [-id HEX] [-pin] [-da] [-migratable] [-system] [-json] [NAME]", "make a key", newDetails, newFlags, runNew},
+		{"new", "[-bits N] [-exponent N] [-label TEXT] [-id HEX] [-pin] [-da] [-migratable] [-challenge HEX] [-system] [-json] [NAME]", "make a key", newDetails, newFlags, runNew},
 		{"import", "[FLAGS] FILE NAME", "bring a software key into the TPM", importDetails, importFlags, runImport},
 		{"migrate", "parent | export -to FILE NAME | import FILE [NAME]", "move a key to another TPM", migrateDetails, migrateFlags, runMigrate},
 		{"list", "[-names] [-json]", "list the keys", listDetails, listFlags, runList},
 		{"show", "[-json] NAME", "show what is known of a key", keyJSONDetails, jsonFlags, runShow},
-		{"pub", "[-pem] [-json] NAME", "print a public key", pubDetails, pubFlags, runPub},
+		{"pub", "[-pem] [-tpm] [-json] NAME", "print a public key", pubDetails, pubFlags, runPub},
 		{"pin", "[-remove] NAME", "change the PIN of a key, give it one, or take it away", pinDetails, pinFlags, runPIN},
 		{"cert", "[-self-signed] [-remove] NAME [FILE]", "show, attach, make or remove the certificate of a key", certDetails, certFlags, runCert},
 		{"csr", "[-subject NAME] [-san NAME] NAME", "print a request for a certificate", csrDetails, csrFlags, runCSR},
 		{"sign", "[FLAGS] NAME [FILE]", "sign a file", signDetails, signFlags, runSign},
-		{"verify", "[FLAGS] NAME|-pub FILE SIGNATURE [FILE]", "check a signature", verifyDetails, verifyFlags, runVerify},
+		{"verify", "[FLAGS] NAME|-pub FILE SIGNATURE [FILE]", "check a signature, or evidence of attest", verifyDetails, verifyFlags, runVerify},
 		{"decrypt", "[FLAGS] NAME [FILE]", "decrypt a file", decryptDetails, decryptFlags, runDecrypt},
+		{"attest", "[FLAGS] -ak AK NAME|-new AK", "prove that a key was made in this TPM", attestDetails, attestFlags, runAttest},
 		{"ssh", "[-remove] [-dry-run] [-module FILE] [-config FILE]", "let ssh use the keys", sshDetails, sshFlags, runSSH},
 		{"rename", "OLD NEW", "give a key another name", renameDetails, nil, runRename},
 		{"delete", "[-yes] NAME", "delete a key for ever", "Nobody can bring it back. Without a terminal to ask on, -yes is needed.\n", deleteFlags, runDelete},

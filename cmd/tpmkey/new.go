@@ -40,6 +40,8 @@ type newOptions struct {
 	system    bool
 
 	migratable bool
+
+	challenge string
 }
 
 func newFlags(f *flag.FlagSet, t *tool) {
@@ -51,6 +53,7 @@ func newFlags(f *flag.FlagSet, t *tool) {
 	f.StringVar(&t.pin.file, "pin-file", "", "")
 	f.BoolVar(&t.new.da, "da", false, "")
 	f.BoolVar(&t.new.migratable, "migratable", false, "")
+	f.StringVar(&t.new.challenge, "challenge", "", "")
 	f.BoolVar(&t.new.system, "system", false, "")
 	jsonFlags(f, t)
 }
@@ -89,6 +92,10 @@ func runNew(t *tool, args []string) error {
 }
 
 func (o newOptions) template() (provider.Template, error) {
+	challenge, err := nonceOf("challenge", o.challenge)
+	if err != nil {
+		return provider.Template{}, err
+	}
 	id, err := hex.DecodeString(o.id)
 	switch {
 	case err != nil:
@@ -96,7 +103,7 @@ func (o newOptions) template() (provider.Template, error) {
 	case !slices.Contains(keySizes, o.bits):
 		return provider.Template{}, usageError(fmt.Sprintf("-bits %d: a key has one of %v", o.bits, keySizes))
 	}
-	return provider.Template{Bits: o.bits, Exponent: o.exponent, Label: o.label, ID: id, DA: o.da, Migratable: o.migratable}, nil
+	return provider.Template{Bits: o.bits, Exponent: o.exponent, Label: o.label, ID: id, DA: o.da, Migratable: o.migratable, Challenge: challenge}, nil
 }
 
 // dirs are where to make the key. A user without a home does not get it into the system's directory instead.

@@ -11,8 +11,11 @@ var origins = map[provider.Origin]string{
 
 func origin(k *provider.Key) string { return string(k.Origin()) + ": " + origins[k.Origin()] }
 
-// mark is the column of those keys that are not only in this TPM.
+// mark is the column of those keys that are not only in this TPM, or for no program.
 func mark(k *provider.Key) string {
+	if k.Attests() {
+		return "\tattestation"
+	}
 	if k.Origin().Hardware() {
 		return ""
 	}

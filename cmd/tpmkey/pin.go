@@ -56,6 +56,9 @@ func runPIN(t *tool, args []string) error {
 	case t.pin.remove && !k.HasPIN():
 		return fmt.Errorf("key %q has no PIN", name)
 	}
+	if k.Attests() {
+		t.widened = attestProfile
+	}
 	if err := t.givePIN(k); err != nil {
 		return err
 	}
@@ -65,7 +68,7 @@ func runPIN(t *tool, args []string) error {
 	}
 	defer clear(pin)
 	if _, err := keys.ChangePIN(k, pin); err != nil {
-		return err
+		return t.explainDenial(err)
 	}
 	t.say("the PIN of key %q is %s; copies of its file that were made before keep the old one", name, changed(pin))
 	return nil

@@ -16,8 +16,8 @@ import (
 
 const listDetails = `
 One line for each key: name, bits, fingerprint, file, and "imported" or "migratable" for
-a key that can be outside of this TPM too. Files that are no keys are named on standard
-error, and the exit code is 1.
+a key that can be outside of this TPM too, "attestation" for one that only tpmkey attest
+uses. Files that are no keys are named on standard error, and the exit code is 1.
 
   -names        only the names, one a line
   -json         a JSON array of what "tpmkey show -json" prints
@@ -33,7 +33,7 @@ func runList(t *tool, args []string) error {
 	if err := noArguments(args); err != nil {
 		return err
 	}
-	keys, refused := t.open().Keys()
+	keys, refused := t.open().AllKeys()
 	write := t.printTable
 	switch {
 	case t.json:
@@ -138,6 +138,9 @@ func use(k *provider.Key) string {
 	if k.CanSign() {
 		uses = append(uses, "sign")
 	}
+	if k.Attests() {
+		uses = append(uses, "attest")
+	}
 	if k.CanDecrypt() {
 		uses = append(uses, "decrypt")
 	}
@@ -185,17 +188,23 @@ const pubDetails = `
 The form is OpenSSH's, for authorized_keys.
 
   -pem          as PEM instead (SubjectPublicKeyInfo)
-  -json         a JSON object with both: name, ssh, pem
+  -tpm          of an attestation key: as PEM of the TPM's own form, which shows that it
+                is one; tpmkey verify -ak trusts it
+  -json         a JSON object with the first two: name, ssh, pem
 `
 
 func pubFlags(f *flag.FlagSet, t *tool) {
 	jsonFlags(f, t)
 	f.BoolVar(&t.pem, "pem", false, "")
+	f.BoolVar(&t.tpmForm, "tpm", false, "")
 }
 
 func runPub(t *tool, args []string) error {
-	if t.pem && t.json {
+	switch {
+	case t.pem && t.json:
 		return usageError("-pem and -json are two forms; -json has the PEM in it")
+	case t.tpmForm && (t.pem || t.json):
+		return usageError("-tpm is a form of its own, without -pem and -json")
 	}
 	k, err := t.key(args)
 	if err != nil {
@@ -204,6 +213,8 @@ func runPub(t *tool, args []string) error {
 	switch {
 	case t.json:
 		return t.printPublicJSON(k)
+	case t.tpmForm:
+		return t.printAnchor(k)
 	case t.pem:
 		text, err := publicPEM(k)
 		if err != nil {

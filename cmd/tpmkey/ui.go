@@ -27,11 +27,13 @@ type tool struct {
 	new         newOptions
 	filter      filterOptions
 	pem, yes    bool
+	tpmForm     bool
 	json, names bool
 	pin         pinOptions
 	cert        certOptions
 	ssh         sshOptions
 	operation   operationOptions
+	attest      attestOptions
 	imported    importOptions
 	migrate     migrateOptions
 

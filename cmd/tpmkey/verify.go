@@ -13,8 +13,8 @@ import (
 )
 
 const verifyDetails = `
-Tells whether SIGNATURE is the key's over FILE, or over standard input: the exit code
-is 0 if it is. No TPM is needed.
+Tells whether SIGNATURE is the key's over FILE, or over standard input: the exit
+code is 0 if it is. No TPM is needed.
 
   -pub FILE     the public key, instead of NAME: a line of OpenSSH's, PEM, or a
                 certificate
@@ -23,14 +23,30 @@ is 0 if it is. No TPM is needed.
   -salt N       the salt of pss has to have so many bytes (default: any number)
   -digest       the input is the digest already
   -base64       SIGNATURE is base64
+
+With -ak FILE it checks evidence of tpmkey attest, and prints its public key:
+  -ak FILE      the attestation key to trust, as tpmkey pub -tpm prints it; its
+                public key alone does not show that it signs no forgeries
+  -nonce HEX    the evidence was asked for with it; without, it may be old
+  -challenge HEX
+                the key was made with it (tpmkey new -challenge)
 `
 
 func verifyFlags(f *flag.FlagSet, t *tool) {
 	signatureFlags(f, t)
 	f.StringVar(&t.operation.pub, "pub", "", "")
+	f.StringVar(&t.attest.ak, "ak", "", "")
+	f.StringVar(&t.attest.nonce, "nonce", "", "")
+	f.StringVar(&t.attest.challenge, "challenge", "", "")
 }
 
 func runVerify(t *tool, args []string) error {
+	switch {
+	case t.attest.ak != "":
+		return t.verifyEvidence(args)
+	case t.attest.nonce != "" || t.attest.challenge != "":
+		return usageError("-nonce and -challenge go with -ak only")
+	}
 	hash, err := t.operation.signatureScheme()
 	if err != nil {
 		return err
