@@ -88,11 +88,13 @@ func (t *tool) attestKey(args []string) error {
 	if err != nil {
 		return err
 	}
-	k, err := t.secretKey(name)
+	keys := t.open()
+	keys.AskPIN(t.askAttestationPIN)
+	k, err := keys.Key(name)
 	if err != nil {
 		return err
 	}
-	ak, err := t.keys.Key(t.attest.ak)
+	ak, err := keys.Key(t.attest.ak)
 	if err != nil {
 		return err
 	}
@@ -101,6 +103,14 @@ func (t *tool) attestKey(args []string) error {
 		return err
 	}
 	return t.result(evidence, 0o666)
+}
+
+// askAttestationPIN has a file for one of the two keys.
+func (t *tool) askAttestationPIN(k *provider.Key, wrong error) ([]byte, error) {
+	if k.Attests() {
+		return t.askPIN(k, wrong)
+	}
+	return t.askPerson(k, wrong)
 }
 
 // nonceOf reads what a flag says in hexadecimal; nil where it says nothing.

@@ -110,6 +110,11 @@ func (t *tool) askPIN(k *provider.Key, wrong error) ([]byte, error) {
 		}
 		return readPIN(t.pin.file)
 	}
+	return t.askPerson(k, wrong)
+}
+
+// askPerson gets a PIN from a person.
+func (t *tool) askPerson(k *provider.Key, wrong error) ([]byte, error) {
 	q := prompt.Question{Key: k.Name()}
 	if wrong != nil {
 		q.Again = provider.ErrWrongPIN.Error()
