@@ -31,15 +31,33 @@ func runDelete(t *tool, args []string) error {
 	return keys.Delete(k)
 }
 
-// confirm asks the person at the terminal.
+// confirm asks the person at the terminal. An interrupt is an answer too.
 func (t *tool) confirm(question, do string) error {
 	if !term.IsTerminal(int(t.stdin.Fd())) {
 		return usageError(fmt.Sprintf("there is no terminal to ask on; add -yes to %s without a question", do))
 	}
 	fmt.Fprintf(t.stderr, "tpmkey: %s type yes: ", question)
-	answer, err := bufio.NewReader(t.stdin).ReadString('\n')
-	if err != nil || strings.TrimSpace(answer) != "yes" {
-		return errors.New("the answer was not yes, so nothing was done")
+	select {
+	case <-t.interrupts().Done():
+		fmt.Fprintln(t.stderr)
+		return errInterrupted
+	case answer := <-t.readAnswer():
+		if answer != "yes" {
+			return errors.New("the answer was not yes, so nothing was done")
+		}
+		return nil
 	}
-	return nil
+}
+
+// readAnswer gives the next line, "" if it does not end.
+func (t *tool) readAnswer() <-chan string {
+	answers := make(chan string, 1)
+	go func() {
+		line, err := bufio.NewReader(t.stdin).ReadString('\n')
+		if err != nil {
+			line = ""
+		}
+		answers <- strings.TrimSpace(line)
+	}()
+	return answers
 }
