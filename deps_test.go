@@ -48,7 +48,7 @@ var folders = map[string]folder{
 	"attest":        {imports: []string{"internal/roca"}, never: []string{sockets, "os"}},
 	"internal/roca": {},
 
-	"provider":           {imports: []string{"attest", "internal/privilege", "internal/roca"}, never: []string{sockets}},
+	"provider":           {imports: []string{"attest", "rm/wire", "internal/privilege", "internal/roca"}, never: []string{sockets}},
 	"signer":             {imports: []string{"provider", "rm/device"}, never: []string{commands}},
 	"internal/prompt":    {imports: []string{"internal/privilege"}, never: []string{commands}},
 	"internal/privilege": {},

@@ -245,7 +245,7 @@ func TestImportedCannotBeDuplicated(t *testing.T) {
 	})
 }
 
-// duplicateAnyway tries to get the key of a file out in clear, and tells how each way failed.
+// duplicateAnyway tries to get the key of a file out, for a parent that would take it, and tells how each way failed.
 func duplicateAnyway(t *testing.T, spec, path string) map[string]error {
 	t.Helper()
 	d, err := device.OpenWithProfile(spec, "migrate")
@@ -253,7 +253,7 @@ func duplicateAnyway(t *testing.T, spec, path string) map[string]error {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	key := loadFile(t, d, path)
+	parent, key := loadFile(t, d, path)
 	commandCode := func(tpm transport.TPM, session tpm2.TPMISHPolicy, _ tpm2.TPM2BNonce) error {
 		_, err := tpm2.PolicyCommandCode{PolicySession: session, Code: tpm2.TPMCCDuplicate}.Execute(tpm)
 		return err
@@ -264,14 +264,14 @@ func duplicateAnyway(t *testing.T, spec, path string) map[string]error {
 		"an HMAC session":  tpm2.HMAC(tpm2.TPMAlgSHA256, 16),
 		"a policy session": tpm2.Policy(tpm2.TPMAlgSHA256, 16, commandCode),
 	} {
-		_, errs[name] = tpm2.Duplicate{ObjectHandle: tpm2.AuthHandle{Handle: key.Handle, Name: key.Name, Auth: auth}, NewParentHandle: tpm2.TPMRHNull,
+		_, errs[name] = tpm2.Duplicate{ObjectHandle: tpm2.AuthHandle{Handle: key.Handle, Name: key.Name, Auth: auth}, NewParentHandle: parent,
 			Symmetric: tpm2.TPMTSymDef{Algorithm: tpm2.TPMAlgNull}}.Execute(d)
 	}
 	return errs
 }
 
 // loadFile loads a key file below the standard parent.
-func loadFile(t *testing.T, tpm transport.TPM, path string) tpm2.NamedHandle {
+func loadFile(t *testing.T, tpm transport.TPM, path string) (parent, key tpm2.NamedHandle) {
 	t.Helper()
 	file, err := readTSSKey(path)
 	if err != nil {
@@ -279,16 +279,16 @@ func loadFile(t *testing.T, tpm transport.TPM, path string) tpm2.NamedHandle {
 	}
 	template := tpm2.ECCSRKTemplate
 	template.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{})
-	parent, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(template)}.Execute(tpm)
+	primary, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(template)}.Execute(tpm)
 	if err != nil {
 		t.Fatal(err)
 	}
-	loaded, err := tpm2.Load{ParentHandle: tpm2.NamedHandle{Handle: parent.ObjectHandle, Name: parent.Name},
-		InPrivate: file.Privkey, InPublic: file.Pubkey}.Execute(tpm)
+	parent = tpm2.NamedHandle{Handle: primary.ObjectHandle, Name: primary.Name}
+	loaded, err := tpm2.Load{ParentHandle: parent, InPrivate: file.Privkey, InPublic: file.Pubkey}.Execute(tpm)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tpm2.NamedHandle{Handle: loaded.ObjectHandle, Name: loaded.Name}
+	return parent, tpm2.NamedHandle{Handle: loaded.ObjectHandle, Name: loaded.Name}
 }
 
 func readTSSKey(path string) (*keyfile.TPMKey, error) {

@@ -198,6 +198,10 @@ var algOf = map[crypto.Hash]tpm2.TPMAlgID{
 // tpmSign is TPM2_Sign (Part 3, 20.2).
 func (k *Key) tpmSign(scheme, hash tpm2.TPMAlgID, digest []byte) (signature []byte, err error) {
 	err = k.provider.withKey(k, func(c *connection, key tpm2.AuthHandle) error {
+		if isQuick(key) {
+			signature, err = c.quickSign(key, scheme, hash, digest)
+			return err
+		}
 		r, err := tpm2.Sign{
 			KeyHandle:  key,
 			Digest:     tpm2.TPM2BDigest{Buffer: digest},
@@ -282,6 +286,10 @@ func (k *Key) tpmDecrypt(scheme tpm2.TPMTRSADecrypt, ciphertext, label []byte) (
 		return nil, k.cannot("decryption")
 	}
 	err = k.provider.withKey(k, func(c *connection, key tpm2.AuthHandle) error {
+		if isQuick(key) && scheme.Scheme == tpm2.TPMAlgNull && len(label) == 0 {
+			plaintext, err = c.quickRaw(key, ciphertext)
+			return err
+		}
 		r, err := tpm2.RSADecrypt{KeyHandle: key, CipherText: tpm2.TPM2BPublicKeyRSA{Buffer: ciphertext}, InScheme: scheme, Label: tpm2.TPM2BData{Buffer: label}}.Execute(c.tpm)
 		if err == nil {
 			plaintext = r.Message.Buffer
