@@ -1,17 +1,14 @@
 package rm
 
 import (
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding"
 	"encoding/binary"
-	"encoding/gob"
 
 	"github.com/google/go-tpm/tpm2"
 
-	"tpmkey.example/filter"
 	"tpmkey.example/rm/wire"
 )
 
@@ -29,28 +26,6 @@ const (
 	rcContextIntegrity = tpm2.TPMRCIntegrity | 0x40 | 1<<8
 	rcContextHandle    = tpm2.TPMRCHandle | 0x40 | 1<<8
 )
-
-// savedContext is what is sealed.
-type savedContext struct {
-	Info    filter.Object
-	Blob    [32]byte
-	Key     [32]byte
-	Name    []byte
-	Recipes []savedRecipe // from the object to its oldest parent
-	Chip    []byte        // the chip's own context, where there is no recipe
-
-	Volatile bool // what the chip saved is a sequence
-
-	Alg         tpm2.TPMAlgID // of a sequence
-	State, Auth []byte
-
-	Born [8]byte // of a session: the manager's life in which it can be claimed
-}
-
-type savedRecipe struct {
-	Command, Identity []byte
-	Slots             int
-}
 
 // saveContext is TPM2_ContextSave (Part 3, 28.2) of an object, a hash sequence or a session.
 func (s *Space) saveContext(c *wire.Command) ([]byte, error) {
@@ -178,11 +153,7 @@ func (s *Space) sealContext(label []byte, context savedContext) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	var plain bytes.Buffer
-	if err := gob.NewEncoder(&plain).Encode(context); err != nil {
-		return nil, err
-	}
-	return seal.Seal(nil, nil, plain.Bytes(), s.owns(label)), nil
+	return seal.Seal(nil, nil, context.bytes(), s.owns(label)), nil
 }
 
 // openContext reports false for what was not sealed here, for this principal, with this label.
@@ -195,13 +166,13 @@ func (s *Space) openContext(label, sealed []byte) (context savedContext, ok bool
 	if err != nil {
 		return context, false, nil
 	}
-	err = gob.NewDecoder(bytes.NewReader(plain)).Decode(&context)
-	return context, err == nil, nil
+	context, ok = savedContextOf(plain)
+	return context, ok, nil
 }
 
 // owns binds a context to its label and to its principal.
 func (s *Space) owns(label []byte) []byte {
-	return binary.BigEndian.AppendUint32(append([]byte("tpmkey context 1"), label...), s.principal)
+	return binary.BigEndian.AppendUint32(append([]byte("tpmkey context 2"), label...), s.principal)
 }
 
 func (m *Manager) contextSeal() (cipher.AEAD, error) {

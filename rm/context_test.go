@@ -1,8 +1,7 @@
 package rm
 
 import (
-	"bytes"
-	"encoding/gob"
+	"reflect"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
@@ -22,13 +21,28 @@ func savedContexts(f *testing.F) [][]byte {
 	}
 	ofKey := savedContext{Info: filter.Object{Type: tpm2.TPMAlgRSA}, Recipes: []savedRecipe{{Command: startSession, Identity: []byte("a name"), Slots: 1}, {}}}
 	for _, context := range []savedContext{ofSequence, ofKey, {Chip: []byte("the chip's own"), Volatile: true}, {Born: [8]byte{1}}, {}} {
-		var plain bytes.Buffer
-		if err := gob.NewEncoder(&plain).Encode(context); err != nil {
-			f.Fatal(err)
-		}
-		all = append(all, plain.Bytes())
+		all = append(all, context.bytes())
 	}
 	return all
+}
+
+// Every field comes back.
+func TestSavedContext(t *testing.T) {
+	for _, context := range []savedContext{{}, {
+		Info: filter.Object{Type: tpm2.TPMAlgRSA, Attributes: 0x12345678, Sequence: true}, Blob: [32]byte{1}, Key: [32]byte{31: 2}, Name: []byte("name"),
+		Recipes: []savedRecipe{{Command: make([]byte, 4096), Identity: []byte("identity"), Slots: 1}, {Command: []byte("of the parent")}},
+		Chip:    []byte("chip"), Volatile: true, Alg: tpm2.TPMAlgSHA256, State: []byte("state"), Auth: []byte("auth"), Born: [8]byte{7: 9},
+	}} {
+		plain := context.bytes()
+		if got, ok := savedContextOf(plain); !ok || !reflect.DeepEqual(got, context) {
+			t.Errorf("%+v\n%+v", got, context)
+		}
+		for n := range plain {
+			if _, ok := savedContextOf(plain[:n]); ok {
+				t.Errorf("%d bytes of %d are a context too", n, len(plain))
+			}
+		}
+	}
 }
 
 // FuzzContextLoad: a client may send any bytes as a saved context, and even what is inside of the seal, which only this manager can have made, makes nothing
