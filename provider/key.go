@@ -7,12 +7,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
-	"unicode"
 
 	"github.com/google/go-tpm/tpm2"
-	"golang.org/x/crypto/ssh"
 )
 
 // A Key is an RSA key whose private part only its TPM can use. It is safe for concurrent use.
@@ -79,22 +76,6 @@ func (k *Key) NoDA() bool { return bool(k.area.ObjectAttributes.NoDA) }
 
 // HasPIN tells whether the file says that the key has a PIN.
 func (k *Key) HasPIN() bool { return !k.file.emptyAuth }
-
-// AuthorizedKey is the public key as a line of authorized_keys (sshd(8)), with the label as the comment.
-func (k *Key) AuthorizedKey() ([]byte, error) {
-	public, err := ssh.NewPublicKey(k.Public())
-	if err != nil {
-		return nil, err
-	}
-	line := bytes.TrimSuffix(ssh.MarshalAuthorizedKey(public), []byte("\n"))
-	comment := strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, k.Label())
-	return fmt.Appendf(line, " %s\n", comment), nil
-}
 
 // SignPKCS1v15 signs a digest with RSASSA-PKCS1-v1_5 (RFC 8017, 8.2). With hash 0, digest is what is padded as it stands: a whole DigestInfo, or
 // at most k-11 bytes of any kind.
