@@ -30,7 +30,7 @@ func TestReadmeProfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := wire.Parse(command(tpm2.TPMCCDuplicate, []uint32{keyHandle, nullHandle}, password, empty, nullScheme))
+	c, err := wire.Parse(command(tpm2.TPMCCDuplicate, []uint32{keyHandle, primaryHandle}, password, empty, nullScheme))
 	if err != nil {
 		t.Fatal(err)
 	}
