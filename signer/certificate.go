@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"os"
@@ -39,14 +40,20 @@ func TLSCertificate(name string, opts ...Option) (*Certificate, error) {
 // TLS is the certificate as it is now, for tls.Config.Certificates.
 func (c *Certificate) TLS() tls.Certificate { return *c.reload() }
 
-// GetCertificate is for tls.Config.GetCertificate of servers.
-func (c *Certificate) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return c.reload(), nil
+// GetCertificate is for tls.Config.GetCertificate of servers. A handshake that is given up does not go on waiting for the TPM.
+func (c *Certificate) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return c.within(hello.Context()), nil
 }
 
-// GetClientCertificate is for tls.Config.GetClientCertificate of clients.
-func (c *Certificate) GetClientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-	return c.reload(), nil
+// GetClientCertificate is for tls.Config.GetClientCertificate of clients, likewise.
+func (c *Certificate) GetClientCertificate(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	return c.within(request.Context()), nil
+}
+
+func (c *Certificate) within(ctx context.Context) *tls.Certificate {
+	certificate := *c.reload()
+	certificate.PrivateKey = c.WithContext(ctx)
+	return &certificate
 }
 
 // Err tells why the file, as it is now, is not what is served: nil when it is. A chain that is broken, or of another key, does not take the place of a good one.

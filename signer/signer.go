@@ -10,6 +10,7 @@ package signer
 //lint:file-ignore SA1019 PKCS #1 v1.5 encryption is deprecated and still what programs ask for
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -28,6 +29,7 @@ import (
 type Key struct {
 	key   *provider.Key
 	owned *provider.Provider // closed with the key; nil: somebody else's
+	ctx   context.Context    // whose end ends waiting; nil: nothing does
 }
 
 var (
@@ -43,6 +45,7 @@ type options struct {
 	device string
 	dirs   []string
 	pin    provider.PINSource
+	owner  []byte
 }
 
 // WithDevice names the TPM (see rm/device for the forms) instead of searching for one.
@@ -58,6 +61,9 @@ func WithPIN(ask func(name string, wrong error) (pin []byte, err error)) Option 
 	}
 }
 
+// WithOwnerPassword names the password of the TPM's owner, where there is one and the parent of keys was not made persistent at 0x81000001.
+func WithOwnerPassword(password []byte) Option { return func(o *options) { o.owner = password } }
+
 // Open opens the key of a name. The TPM is not touched before the first operation. The errors are provider's.
 func Open(name string, opts ...Option) (*Key, error) {
 	o := options{dirs: provider.DefaultDirs()}
@@ -66,6 +72,7 @@ func Open(name string, opts ...Option) (*Key, error) {
 	}
 	p := provider.Open(o.dirs, func() (transport.TPMCloser, error) { return device.Open(o.device) })
 	p.AskPIN(o.pin)
+	p.GiveOwnerPassword(o.owner)
 	key, err := p.Key(name)
 	if err != nil {
 		return nil, err
@@ -93,6 +100,10 @@ func (k *Key) Public() crypto.PublicKey { return k.key.Public() }
 // Sign signs a digest of the hash that opts names: with RSASSA-PSS when opts is *rsa.PSSOptions, else with RSASSA-PKCS1-v1_5. The randomness
 // is the TPM's or the system's; rand is not read.
 func (k *Key) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return k.await(digest, func(digest []byte) ([]byte, error) { return k.sign(digest, opts) })
+}
+
+func (k *Key) sign(digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	pss, ok := opts.(*rsa.PSSOptions)
 	if !ok {
 		return k.key.SignPKCS1v15(opts.HashFunc(), digest)
@@ -124,6 +135,10 @@ func (k *Key) saltLength(o *rsa.PSSOptions, hash crypto.Hash) (int, error) {
 // Decrypt decrypts with RSAES-OAEP when opts is *rsa.OAEPOptions, and with RSAES-PKCS1-v1_5 when it is nil or *rsa.PKCS1v15DecryptOptions. With a
 // SessionKeyLen, wrong padding gives random bytes of that length and no error, so that nobody learns which it was.
 func (k *Key) Decrypt(rand io.Reader, ciphertext []byte, opts crypto.DecrypterOpts) ([]byte, error) {
+	return k.await(ciphertext, func(ciphertext []byte) ([]byte, error) { return k.decrypt(ciphertext, opts) })
+}
+
+func (k *Key) decrypt(ciphertext []byte, opts crypto.DecrypterOpts) ([]byte, error) {
 	switch o := opts.(type) {
 	case nil:
 		return k.key.DecryptPKCS1v15(ciphertext)
