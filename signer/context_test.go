@@ -1,9 +1,9 @@
 package signer_test
 
 import (
-	"bytes"
 	"context"
 	"crypto"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/binary"
@@ -42,9 +42,15 @@ func TestWithContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	digest := sha256.Sum256(nil)
+	ciphertext, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, made.Public(), []byte("secret"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, operation := range map[string]func(*signer.Key) ([]byte, error){
-		"sign":    func(k *signer.Key) ([]byte, error) { return k.Sign(nil, digest[:], crypto.SHA256) },
-		"decrypt": func(k *signer.Key) ([]byte, error) { return k.Decrypt(nil, bytes.Repeat([]byte{1}, 256), &rsa.PKCS1v15DecryptOptions{SessionKeyLen: 16}) },
+		"sign": func(k *signer.Key) ([]byte, error) { return k.Sign(nil, digest[:], crypto.SHA256) },
+		"decrypt": func(k *signer.Key) ([]byte, error) {
+			return k.Decrypt(nil, ciphertext, &rsa.OAEPOptions{Hash: crypto.SHA256})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, giveUp := context.WithCancelCause(t.Context())
