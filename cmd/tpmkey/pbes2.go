@@ -43,7 +43,7 @@ type scryptParams struct {
 // What a file may cost before it is known to be of any good.
 const (
 	maxIterations   = 10_000_000
-	maxScryptMemory = 1 << 30 // bytes: 128·N·r
+	maxScryptMemory = 1 << 30 // bytes: 128·N·r, and as often as p says; N is 2 at least, so 128·r·p is no more either
 	maxScryptP      = 64
 )
 
@@ -164,8 +164,8 @@ func deriveScrypt(der, password []byte, size int) ([]byte, error) {
 	if rest, err := asn1.Unmarshal(der, &p); err != nil || len(rest) > 0 || p.KeyLength != 0 && p.KeyLength != size {
 		return nil, errDamaged
 	}
-	if p.N < 2 || p.R < 1 || p.P < 1 || p.P > maxScryptP || p.N > maxScryptMemory/128/p.R {
-		return nil, fmt.Errorf("its password goes through scrypt with N=%d r=%d p=%d, which takes too much memory", p.N, p.R, p.P)
+	if p.N < 2 || p.R < 1 || p.P < 1 || p.P > maxScryptP || p.N > maxScryptMemory/128/p.R/p.P {
+		return nil, fmt.Errorf("its password goes through scrypt with N=%d r=%d p=%d, which takes too much memory or time", p.N, p.R, p.P)
 	}
 	return scrypt.Key(password, p.Salt, p.N, p.R, p.P, size)
 }

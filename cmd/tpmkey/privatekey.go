@@ -129,6 +129,9 @@ func opensshForm(block *pem.Block) (lockedKey, error) {
 	if !errors.As(err, new(*ssh.PassphraseMissingError)) {
 		return unlocked(key, err)
 	}
+	if err := checkRounds(block.Bytes); err != nil {
+		return lockedKey{}, err
+	}
 	return lockedKey{needsPassword: true, open: func(password []byte) (any, error) {
 		key, err := ssh.ParseRawPrivateKeyWithPassphrase(text, password)
 		if errors.Is(err, x509.IncorrectPasswordError) {
@@ -139,6 +142,31 @@ func opensshForm(block *pem.Block) (lockedKey, error) {
 		}
 		return key, nil
 	}}, nil
+}
+
+const opensshMagic = "openssh-key-v1\x00"
+
+// maxRounds is what ssh-keygen -a may have been told; it takes 16 by itself. Each takes some 10 ms.
+const maxRounds = 5000
+
+// checkRounds refuses a file that would keep its reader busy for ever: the package ssh takes any number.
+func checkRounds(contents []byte) error {
+	var head struct {
+		Cipher, KDF, Options string
+		Rest                 []byte `ssh:"rest"`
+	}
+	var options struct {
+		Salt   string
+		Rounds uint32
+	}
+	text, ok := bytes.CutPrefix(contents, []byte(opensshMagic))
+	if !ok || ssh.Unmarshal(text, &head) != nil || ssh.Unmarshal([]byte(head.Options), &options) != nil {
+		return errDamaged
+	}
+	if options.Rounds > maxRounds {
+		return fmt.Errorf("its password goes through %d rounds of bcrypt, more than %d", options.Rounds, maxRounds)
+	}
+	return nil
 }
 
 // rsaOf is the key if it is an RSA one.

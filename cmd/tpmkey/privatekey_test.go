@@ -59,6 +59,8 @@ func TestPBES2Refuses(t *testing.T) {
 		"too many iterations":     {parameters(t, oidPBKDF2, pbkdf2Params{salt, maxIterations + 1, 0, sha256HMAC}), aes, block, "10000001 iterations"},
 		"too much memory":         {parameters(t, oidScrypt, scryptParams{salt, 1 << 30, 8, 1, 0}), aes, block, "too much memory"},
 		"a huge factor":           {parameters(t, oidScrypt, scryptParams{salt, 2, 1 << 40, 1, 0}), aes, block, "too much memory"},
+		"a huge block":            {parameters(t, oidScrypt, scryptParams{salt, 2, 1 << 22, 64, 0}), aes, block, "too much memory"},
+		"too often":               {parameters(t, oidScrypt, scryptParams{salt, 1 << 20, 8, 2, 0}), aes, block, "too much memory"},
 		"too much time":           {parameters(t, oidScrypt, scryptParams{salt, 2, 1, 1 << 20, 0}), aes, block, "too much memory"},
 		"no power of two":         {parameters(t, oidScrypt, scryptParams{salt, 3, 1, 1, 0}), aes, block, "power of 2"},
 	} {
