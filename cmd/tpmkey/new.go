@@ -127,7 +127,7 @@ func (t *tool) introduce(key *provider.Key) error {
 		return err
 	}
 	fmt.Fprintf(t.stderr, "Made RSA %d key %q, %s\n", key.Public().N.BitLen(), key.Name(), fingerprint)
-	fmt.Fprintf(t.stderr, "Its file is %s: of use with this TPM only.\n", key.Path())
+	fmt.Fprintf(t.stderr, "Its file is %s: of use with this TPM only.\n", printable(key.Path()))
 	fmt.Fprintf(t.stderr, "If the TPM is cleared or breaks, the key is lost: have another way in.\n")
 	if key.Origin() == provider.OriginMigratable {
 		fmt.Fprintln(t.stderr, mayLeave(key))
@@ -137,7 +137,7 @@ func (t *tool) introduce(key *provider.Key) error {
 	}
 	fmt.Fprintln(t.stderr)
 	fmt.Fprintf(t.stderr, "To log in with it over ssh:\n")
-	fmt.Fprintf(t.stderr, "  ssh-copy-id -f -i %s USER@HOST\n", shellWord(publicFile(key)))
+	fmt.Fprintf(t.stderr, "  ssh-copy-id -f -i %s USER@HOST\n", printable(shellWord(publicFile(key))))
 	fmt.Fprintf(t.stderr, "  ssh -o PKCS11Provider=%s USER@HOST\n", shellWord(moduleLine()))
 	fmt.Fprintf(t.stderr, "or, for every ssh, this line in ~/.ssh/config, which \"tpmkey ssh\" writes:\n")
 	fmt.Fprintf(t.stderr, "  PKCS11Provider %s\n\n", moduleLine())

@@ -163,7 +163,7 @@ func (c sshConfig) wanted(text, module string, others *configReader) (edited, bl
 
 // showChange prints lines that go and lines that come.
 func (t *tool) showChange(path, old, new string) {
-	fmt.Fprintf(t.stdout, "%s:\n", path)
+	fmt.Fprintf(t.stdout, "%s:\n", printable(path))
 	t.printMarked("-", old)
 	t.printMarked("+", new)
 }

@@ -50,16 +50,28 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-// say writes a line to the person who runs the tool.
+// say writes a line to the person who runs the tool. Whatever it names, it stays one line, and moves no cursor.
 func (t *tool) say(format string, args ...any) {
-	fmt.Fprintf(t.stderr, "tpmkey: "+format+"\n", args...)
+	fmt.Fprintf(t.stderr, "tpmkey: %s\n", printable(fmt.Sprintf(format, args...)))
 }
 
 // fail says an error, and each error of a joined one on a line of its own.
 func (t *tool) fail(err error) {
-	for line := range strings.Lines(err.Error()) {
-		t.say("error: %s", strings.TrimSuffix(line, "\n"))
+	for _, one := range joined(err) {
+		t.say("error: %s", strings.ReplaceAll(one.Error(), "\n", "; "))
 	}
+}
+
+// joined are the errors of errors.Join, which writes them on lines. A line end in the name of a file is none between errors.
+func joined(err error) (all []error) {
+	many, ok := err.(interface{ Unwrap() []error })
+	if !ok || len(many.Unwrap()) == 0 || err.Error() != errors.Join(many.Unwrap()...).Error() {
+		return []error{err}
+	}
+	for _, one := range many.Unwrap() {
+		all = append(all, joined(one)...)
+	}
+	return all
 }
 
 // open gives the keys of the directories that the flags name.
