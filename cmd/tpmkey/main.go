@@ -124,6 +124,9 @@ func (t *tool) dispatch(args []string) error {
 	case err != nil:
 		return usageError(fmt.Sprintf("%s: %v; run: tpmkey help %s", v.name, err, v.name))
 	}
+	if err := noEmptyValue(flags); err != nil {
+		return err
+	}
 	if err := t.readOwnerPassword(); err != nil {
 		return err
 	}
