@@ -248,7 +248,7 @@ func TestImportedCannotBeDuplicated(t *testing.T) {
 // duplicateAnyway tries to get the key of a file out, for a parent that would take it, and tells how each way failed.
 func duplicateAnyway(t *testing.T, spec, path string) map[string]error {
 	t.Helper()
-	d, err := device.OpenWithProfile(spec, "migrate")
+	d, err := device.OpenWithProfile(spec, "all")
 	if err != nil {
 		t.Fatal(err)
 	}
