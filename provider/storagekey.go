@@ -2,9 +2,11 @@ package provider
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/go-tpm/tpm2"
 )
@@ -42,7 +44,9 @@ func (p *Provider) NewParent() (*StorageKey, error) {
 
 // ParseStorageKey reads what Format writes, or the bare TPM2B_PUBLIC that tpm2_readpublic and tpm2_createprimary write.
 func ParseStorageKey(text []byte) (*StorageKey, error) {
+	said := ""
 	if block, _ := pem.Decode(text); block != nil {
+		said = nameBefore(text)
 		if block.Type != storageKeyType {
 			return nil, fmt.Errorf("%w: it has a %s in it; tpmkey migrate parent writes the right one", ErrStorageKey, block.Type)
 		}
@@ -56,7 +60,21 @@ func ParseStorageKey(text []byte) (*StorageKey, error) {
 	if err != nil || !bytes.Equal(tpm2.Marshal(public), area) {
 		return nil, fmt.Errorf("%w: it is damaged", ErrStorageKey)
 	}
-	return newStorageKey(*public)
+	key, err := newStorageKey(*public)
+	if err == nil && said != "" && said != hex.EncodeToString(key.name.Buffer) {
+		return nil, fmt.Errorf("%w: the Name that is written before it is another key's", ErrStorageKey)
+	}
+	return key, err
+}
+
+// nameBefore is the Name that Format writes for people, "" where there is none: they may have compared that one.
+func nameBefore(text []byte) string {
+	for line := range strings.Lines(string(text[:max(0, bytes.Index(text, []byte("-----BEGIN "+storageKeyType)))])) {
+		if name, ours := strings.CutPrefix(strings.TrimSpace(line), parentLine); ours {
+			return strings.ToLower(name)
+		}
+	}
+	return ""
 }
 
 func newStorageKey(public tpm2.TPMTPublic) (*StorageKey, error) {

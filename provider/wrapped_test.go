@@ -3,6 +3,9 @@ package provider_test
 import (
 	"bytes"
 	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	keyfile "github.com/foxboron/go-tpm-keyfiles"
@@ -76,5 +79,17 @@ func TestBareStorageKey(t *testing.T) {
 	bare, err := provider.ParseStorageKey(block.Bytes)
 	if err != nil || !bytes.Equal(bare.Name(), parent.Name()) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Whoever puts his own key below the Name that people compare is found out.
+func TestStorageKeyBelowAnotherName(t *testing.T) {
+	one, other := newParent(t, under(t, "rsa", tpmtest.Simulator(t))), newParent(t, under(t, "rsa", tpmtest.Simulator(t)))
+	forged := fmt.Appendf(nil, "tpmkey-parent: %x\n%s", one.Name(), withoutLines(other.Format()))
+	if _, err := provider.ParseStorageKey(forged); !errors.Is(err, provider.ErrStorageKey) || !strings.Contains(err.Error(), "Name") {
+		t.Errorf("%v", err)
+	}
+	if _, err := provider.ParseStorageKey(withoutLines(other.Format())); err != nil {
+		t.Errorf("without a Name before it: %v", err)
 	}
 }
