@@ -116,7 +116,22 @@ func parseWrapped(text []byte) (*keyFile, wrapped, error) {
 	if file.seed == nil {
 		return nil, wrapped{}, formatError("it is a key in the TPM that made it; tpmkey migrate export wraps one for another TPM")
 	}
+	if err := file.checkArriving(); err != nil {
+		return nil, wrapped{}, err
+	}
 	w := wrapped{file.private, file.seed}
-	file.private, file.seed, file.parent = nil, nil, ownerParent
+	file.private, file.seed, file.parent, file.creation = nil, nil, ownerParent, nil // a ticket of another TPM's is worth nothing here
 	return file, w, nil
+}
+
+// checkArriving refuses in a stranger's file what a new key of one's own cannot have either.
+func (f *keyFile) checkArriving() error {
+	if err := (Template{Label: f.label, ID: f.id}).check(); err != nil {
+		return err
+	}
+	area, err := parsePublic(f.public)
+	if err == nil && isAttestation(area.ObjectAttributes) {
+		return formatError("it is an attestation key, and one that was outside of its TPM proves nothing")
+	}
+	return err
 }

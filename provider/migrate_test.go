@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	keyfile "github.com/foxboron/go-tpm-keyfiles"
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
@@ -200,6 +201,9 @@ func TestAdoptRefuses(t *testing.T) {
 		"cut short":                   {text[:len(text)/2], provider.ErrFormat},
 		"the public part, changed":    {flip(t, text, 300), nil},
 		"the seed's length, impaired": {flip(t, text, 23), nil},
+		"a label that moves cursors":  {relabelled(text, `"\x1b[31m"`), provider.ErrName},
+		"a label of a megabyte":       {relabelled(text, `"`+strings.Repeat("x", 1<<20)+`"`), provider.ErrName},
+		"an id that is too long":      {append([]byte("tpmkey-id: "+strings.Repeat("00", 256)+"\n"), withoutLines(text)...), provider.ErrName},
 	} {
 		if _, err := to.Adopt("bad", row.text); err == nil || !errors.Is(err, row.want) && row.want != nil {
 			t.Errorf("%s: %v, want %v", name, err, row.want)
@@ -213,6 +217,38 @@ func TestAdoptRefuses(t *testing.T) {
 	}
 	if _, err := to.Adopt("good", text); !errors.Is(err, provider.ErrExists) {
 		t.Errorf("a second time: %v", err)
+	}
+}
+
+func relabelled(text []byte, label string) []byte {
+	return append([]byte("tpmkey-label: "+label+"\n"), withoutLines(text)...)
+}
+
+// An attestation key that somebody made in software and wrapped does not come in, whatever the filter lets through.
+func TestAdoptNoAttestationKey(t *testing.T) {
+	p := under(t, "all", tpmtest.Simulator(t))
+	parent, err := tpm2.ImportEncapsulationKey(publicOf(t, newParent(t, p)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, public := rsaKey(t, 2048), tpm2.RSASRKTemplate
+	public.ObjectAttributes = tpm2.TPMAObject{SensitiveDataOrigin: true, UserWithAuth: true, NoDA: true, SignEncrypt: true, Restricted: true}
+	public.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, &tpm2.TPMSRSAParms{KeyBits: 2048, Scheme: tpm2.TPMTRSAScheme{Scheme: tpm2.TPMAlgRSASSA,
+		Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgRSASSA, &tpm2.TPMSSigSchemeRSASSA{HashAlg: tpm2.TPMAlgSHA256})}})
+	public.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgRSA, &tpm2.TPM2BPublicKeyRSA{Buffer: private.N.Bytes()})
+	name, err := tpm2.ObjectName(&public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	duplicate, seed, err := tpm2.CreateDuplicate(rand.Reader, parent, name.Buffer, tpm2.Marshal(tpm2.TPMTSensitive{SensitiveType: tpm2.TPMAlgRSA,
+		Sensitive: tpm2.NewTPMUSensitiveComposite(tpm2.TPMAlgRSA, &tpm2.TPM2BPrivateKeyRSA{Buffer: private.Primes[0].Bytes()})}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := keyfile.NewTPMKey(keyfile.OIDImportableKey, tpm2.New2B(public), tpm2.TPM2BPrivate{Buffer: duplicate}, keyfile.WithParent(tpm2.TPMRHOwner))
+	text.Secret = tpm2.TPM2BEncryptedSecret{Buffer: seed}
+	if k, err := p.Adopt("forger", text.Bytes()); !errors.Is(err, provider.ErrFormat) || !strings.Contains(err.Error(), "attestation") {
+		t.Errorf("%v, %v", k, err)
 	}
 }
 

@@ -13,10 +13,12 @@ func origin(k *provider.Key) string { return string(k.Origin()) + ": " + origins
 
 // mark is the column of those keys that are not only in this TPM, or for no program.
 func mark(k *provider.Key) string {
-	if k.Attests() {
+	switch {
+	case k.Attests() && k.Origin().Hardware():
 		return "\tattestation"
-	}
-	if k.Origin().Hardware() {
+	case k.Attests():
+		return "\tattestation, " + string(k.Origin())
+	case k.Origin().Hardware():
 		return ""
 	}
 	return "\t" + string(k.Origin())
