@@ -98,9 +98,9 @@ func (p *Provider) mayRename(k, renamed *Key) error {
 	crt, pub := renamed.CertificatePath(), sibling(renamed.path, ".pub")
 	switch {
 	case isThere(crt) && (isThere(k.CertificatePath()) || !isThere(renamed.path)):
-		return fmt.Errorf("%w, or did: %s is in the way; move it", ErrExists, crt)
+		return inTheWay(crt)
 	case isThere(pub) && !isPublicOf(pub, renamed):
-		return fmt.Errorf("%w, or did: %s is in the way; move it", ErrExists, pub)
+		return inTheWay(pub)
 	}
 	return nil
 }

@@ -306,6 +306,14 @@ func (s *store) mayCreate(name string) error {
 	if _, err := os.Lstat(s.keyPath(s.dirs[0], name)); err == nil {
 		return existsError(s.keyPath(s.dirs[0], name))
 	}
+	return inTheWay(sibling(s.keyPath(s.dirs[0], name), ".pub"))
+}
+
+// inTheWay refuses to write over a file that is somebody's: the directory may be one with keys that are in no TPM.
+func inTheWay(path string) error {
+	if isThere(path) {
+		return fmt.Errorf("%w, or did: %s is in the way; move it", ErrExists, path)
+	}
 	return nil
 }
 
@@ -329,6 +337,9 @@ func (s *store) add(k *Key) error {
 		return err
 	}
 	defer unlock()
+	if err := inTheWay(sibling(k.path, ".pub")); err != nil && !isThere(k.path) { // somebody was faster
+		return err
+	}
 	key, err := writeTemporary(k.path, text, keyMode)
 	if err != nil {
 		return err
@@ -432,20 +443,21 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// Delete removes a key's files: the private part first, without which the others are of no use.
+// Delete removes a key's files: the public key first, so that whoever dies on the way leaves a key that can be deleted, and nothing in the way of a new one.
 func (p *Provider) Delete(k *Key) error {
 	unlock, err := lockDir(filepath.Dir(k.path))
 	if err != nil {
 		return fmt.Errorf("delete key %q: %w", k.name, err)
 	}
 	defer unlock()
+	if err := ifThere(os.Remove(sibling(k.path, ".pub"))); err != nil {
+		return fmt.Errorf("delete key %q: %w", k.name, err)
+	}
 	if err := os.Remove(k.path); err != nil {
 		return fmt.Errorf("delete key %q: %w", k.name, err)
 	}
-	for _, other := range []string{".pub", certificateSuffix} {
-		if err := os.Remove(sibling(k.path, other)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("delete key %q: its private part is deleted, but: %w", k.name, err)
-		}
+	if err := ifThere(os.Remove(k.CertificatePath())); err != nil {
+		return fmt.Errorf("delete key %q: its private part is deleted, but: %w", k.name, err)
 	}
 	return syncDir(filepath.Dir(k.path))
 }
