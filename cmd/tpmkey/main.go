@@ -81,7 +81,10 @@ func main() {
 func (t *tool) main(args []string) int {
 	stdout := &output{to: t.stdout}
 	t.stdout = stdout
-	err := t.dispatch(args)
+	err := noLentPrivileges(os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid())
+	if err == nil {
+		err = t.dispatch(args)
+	}
 	t.close()
 	if err == nil {
 		err = stdout.err
