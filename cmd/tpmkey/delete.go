@@ -36,9 +36,10 @@ func (t *tool) confirm(question, do string) error {
 	if !term.IsTerminal(int(t.stdin.Fd())) {
 		return usageError(fmt.Sprintf("there is no terminal to ask on; add -yes to %s without a question", do))
 	}
+	interrupted := t.interrupts().Done()
 	fmt.Fprintf(t.stderr, "tpmkey: %s type yes: ", question)
 	select {
-	case <-t.interrupts().Done():
+	case <-interrupted:
 		fmt.Fprintln(t.stderr)
 		return errInterrupted
 	case answer := <-t.readAnswer():
