@@ -289,7 +289,7 @@ static void signals(void)
 {
 	struct sigaction action = { .sa_handler = on_alarm };
 	struct itimerval often = { { 0, 500 }, { 0, 500 } }, never = { { 0, 0 }, { 0, 0 } };
-	sigset_t before, after;
+	sigset_t before = { 0 }, after = { 0 }; /* only a part is filled in */
 
 	CHECK(CKR_OK, f->C_Initialize(NULL));
 	sigaction(SIGALRM, &action, NULL);
