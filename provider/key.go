@@ -131,23 +131,31 @@ func nameOf(hash crypto.Hash) string {
 // SignPSS signs a digest with RSASSA-PSS (RFC 8017, 8.1), MGF1 with the same hash and a salt of saltLength bytes. Chips choose salts of their own
 // length, so the padding is done in software where the key allows it.
 func (k *Key) SignPSS(hash crypto.Hash, digest []byte, saltLength int) ([]byte, error) {
-	signature, err := k.signPSS(hash, digest, saltLength)
+	return k.SignPSSWithMGF(hash, hash, digest, saltLength)
+}
+
+// SignPSSWithMGF is SignPSS with another hash in MGF1 than that of the data.
+func (k *Key) SignPSSWithMGF(hash, mgfHash crypto.Hash, digest []byte, saltLength int) ([]byte, error) {
+	signature, err := k.signPSS(hash, mgfHash, digest, saltLength)
 	return signature, k.wrap("sign", err)
 }
 
-func (k *Key) signPSS(hash crypto.Hash, digest []byte, saltLength int) ([]byte, error) {
-	if !hash.Available() || len(digest) != hash.Size() {
+func (k *Key) signPSS(hash, mgfHash crypto.Hash, digest []byte, saltLength int) ([]byte, error) {
+	if !hash.Available() || !mgfHash.Available() || len(digest) != hash.Size() {
 		return nil, fmt.Errorf("a digest of %d bytes is not one of %v", len(digest), hash)
 	}
 	if !k.CanSign() {
 		return nil, k.cannot("signatures")
 	}
-	encoded, err := encodePSS(hash, digest, saltLength, k.area.public.N.BitLen())
+	encoded, err := encodePSS(hash, mgfHash, digest, saltLength, k.area.public.N.BitLen())
 	if err != nil {
 		return nil, err
 	}
 	if signature, err := k.rawSign(encoded); k.hasRaw() {
 		return signature, err
+	}
+	if hash != mgfHash {
+		return nil, k.cannot("RSASSA-PSS with two hashes")
 	}
 	return k.tpmSignPSS(hash, digest, saltLength)
 }

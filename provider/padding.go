@@ -60,7 +60,7 @@ func padPKCS1v15(hash crypto.Hash, data []byte, size int) ([]byte, error) {
 }
 
 // encodePSS is EMSA-PSS (RFC 8017, 9.1.1) for a modulus of so many bits, into as many bytes as the modulus has.
-func encodePSS(hash crypto.Hash, digest []byte, saltLength, modulusBits int) ([]byte, error) {
+func encodePSS(hash, mgfHash crypto.Hash, digest []byte, saltLength, modulusBits int) ([]byte, error) {
 	bits := modulusBits - 1
 	emLen, hLen := (bits+7)/8, hash.Size()
 	if saltLength < 0 || emLen < hLen+saltLength+2 {
@@ -77,7 +77,7 @@ func encodePSS(hash crypto.Hash, digest []byte, saltLength, modulusBits int) ([]
 	db := em[:emLen-hLen-1]
 	db[len(db)-saltLength-1] = 1
 	copy(db[len(db)-saltLength:], salt)
-	xorMGF1(db, hash, sum)
+	xorMGF1(db, mgfHash, sum)
 	db[0] &= 0xff >> (8*emLen - bits)
 	copy(em[len(db):], sum)
 	em[emLen-1] = 0xbc

@@ -88,7 +88,7 @@ func TestEncodePSS(t *testing.T) {
 		}
 		digest := make([]byte, 32)
 		for _, salt := range []int{1, 32, (bits-1+7)/8 - 34} {
-			em, err := encodePSS(crypto.SHA256, digest, salt, bits)
+			em, err := encodePSS(crypto.SHA256, crypto.SHA256, digest, salt, bits)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -46,26 +46,70 @@ struct interface {
 	CK_FLAGS flags;
 };
 
+/* The functions that CK_FUNCTION_LIST_3_0 has more, as far as they are called here, and where they are in it. */
+enum { LOGIN_USER = 70, SESSION_CANCEL = 71, MESSAGE_SIGN_INIT = 82, MESSAGE_VERIFY_FINAL = 91, FUNCTIONS_3_0 };
+
+struct list_3_0 {
+	CK_VERSION version;
+	void (*functions[FUNCTIONS_3_0])(void);
+};
+
+static struct list_3_0 *f3;
+
+#define LOGIN_USER_OF(list) ((CK_RV (*)(CK_SESSION_HANDLE, CK_USER_TYPE, CK_BYTE *, CK_ULONG, CK_BYTE *, CK_ULONG))(list)->functions[LOGIN_USER])
+#define SESSION_CANCEL_OF(list) ((CK_RV (*)(CK_SESSION_HANDLE, CK_FLAGS))(list)->functions[SESSION_CANCEL])
+#define MESSAGE_SIGN_INIT_OF(list) ((CK_RV (*)(CK_SESSION_HANDLE, CK_MECHANISM *, CK_OBJECT_HANDLE))(list)->functions[MESSAGE_SIGN_INIT])
+#define MESSAGE_VERIFY_FINAL_OF(list) ((CK_RV (*)(CK_SESSION_HANDLE))(list)->functions[MESSAGE_VERIFY_FINAL])
+
 static void interfaces(const char *module)
 {
 	void *library = dlopen(module, RTLD_NOW | RTLD_LOCAL);
 	CK_RV (*list)(struct interface *, CK_ULONG *) = dlsym(library, "C_GetInterfaceList");
 	CK_RV (*get)(const char *, const CK_VERSION *, struct interface **, CK_FLAGS) = dlsym(library, "C_GetInterface");
-	struct interface one = { 0 }, *found = NULL;
-	CK_VERSION other = { 3, 0 };
-	CK_ULONG count = 0;
+	struct interface both[3] = { { 0 } }, *newest = NULL, *old = NULL, *none = NULL;
+	CK_VERSION two = { 2, 40 }, three = { 3, 0 }, other = { 3, 1 };
+	CK_ULONG count = 0, i;
 
 	CHECK(CKR_ARGUMENTS_BAD, list(NULL, NULL));
 	CHECK(CKR_OK, list(NULL, &count));
-	count = 0;
-	CHECK(CKR_BUFFER_TOO_SMALL, list(&one, &count));
-	CHECK(CKR_OK, list(&one, &count));
+	if (count != 2) {
+		fprintf(stderr, "%lu interfaces\n", count);
+		failed = 1;
+	}
+	count = 1;
+	CHECK(CKR_BUFFER_TOO_SMALL, list(both, &count));
+	count = 3;
+	CHECK(CKR_OK, list(both, &count));
 	CHECK(CKR_ARGUMENTS_BAD, get(NULL, NULL, NULL, 0));
-	CHECK(CKR_FUNCTION_FAILED, get("Vendor", NULL, &found, 0));
-	CHECK(CKR_FUNCTION_FAILED, get(NULL, &other, &found, 0));
-	CHECK(CKR_OK, get(NULL, NULL, &found, 0));
-	if (count != 1 || one.functions != f || !found || found->functions != f || strcmp(found->name, "PKCS 11")) {
-		fprintf(stderr, "the interface is not the function list\n");
+	CHECK(CKR_FUNCTION_FAILED, get("Vendor", NULL, &none, 0));
+	CHECK(CKR_FUNCTION_FAILED, get(NULL, &other, &none, 0));
+	CHECK(CKR_FUNCTION_FAILED, get(NULL, NULL, &none, 1)); /* CKF_INTERFACE_FORK_SAFE */
+	CHECK(CKR_OK, get(NULL, NULL, &newest, 0));
+	CHECK(CKR_OK, get("PKCS 11", &three, &newest, 0));
+	CHECK(CKR_OK, get("PKCS 11", &two, &old, 0));
+	if (none || count != 2 || !old || old->functions != f || !newest || both[0].functions != newest->functions || both[1].functions != f ||
+	    strcmp(newest->name, "PKCS 11") || newest->functions->version.major != 3 || newest->functions->version.minor != 0) {
+		fprintf(stderr, "the interfaces are not the function lists\n");
+		exit(1);
+	}
+	f3 = (struct list_3_0 *)newest->functions;
+	for (i = 0; i < FUNCTIONS_3_0; i++)
+		if (!f3->functions[i]) {
+			fprintf(stderr, "function %lu is missing\n", i);
+			exit(1);
+		}
+}
+
+/* Each list tells its own version; what is in both is the same. */
+static void versions(void)
+{
+	CK_INFO two, three;
+
+	CHECK(CKR_OK, f->C_GetInfo(&two));
+	CHECK(CKR_OK, ((CK_FUNCTION_LIST *)f3)->C_GetInfo(&three));
+	if (two.cryptokiVersion.major != 2 || two.cryptokiVersion.minor != 40 || three.cryptokiVersion.major != 3 || three.cryptokiVersion.minor != 0 ||
+	    f->C_Sign != ((CK_FUNCTION_LIST *)f3)->C_Sign) {
+		fprintf(stderr, "versions %d.%d and %d.%d\n", two.cryptokiVersion.major, two.cryptokiVersion.minor, three.cryptokiVersion.major, three.cryptokiVersion.minor);
 		failed = 1;
 	}
 }
@@ -186,6 +230,18 @@ static void all(CK_SESSION_HANDLE s, CK_RV want)
 	CHECK(want, f->C_SeedRandom(s, NULL, 4));
 	CHECK(want, f->C_GenerateRandom(s, NULL, 4));
 	CHECK(want, f->C_WaitForSlotEvent(CKF_DONT_BLOCK, NULL, NULL));
+	CHECK(want, LOGIN_USER_OF(f3)(s, CKU_USER, b, (CK_ULONG)-1, NULL, 0));
+	CHECK(want, LOGIN_USER_OF(f3)(s, CKU_USER, b, 4, b, (CK_ULONG)-1));
+}
+
+/* Messages are refused whatever they say. */
+static void messages(CK_SESSION_HANDLE s, CK_RV want)
+{
+	CK_MECHANISM m = { CKM_RSA_PKCS, NULL, 0 };
+
+	CHECK(want, MESSAGE_SIGN_INIT_OF(f3)(s, &m, 1));
+	CHECK(want, MESSAGE_SIGN_INIT_OF(f3)(s, NULL, 1));
+	CHECK(want, MESSAGE_VERIFY_FINAL_OF(f3)(s));
 }
 
 /* What takes no pointer. */
@@ -198,6 +254,8 @@ static void pointerless(CK_SESSION_HANDLE s, CK_RV want)
 	CHECK(want, f->C_DigestKey(s, 1));
 	CHECK(want, f->C_GetFunctionStatus(s));
 	CHECK(want, f->C_CancelFunction(s));
+	CHECK(want, SESSION_CANCEL_OF(f3)(s, CKF_SIGN));
+	messages(s, want);
 }
 
 static CK_RV lock(void *mutex)
@@ -222,7 +280,9 @@ static void null(void)
 	CHECK(CKR_CRYPTOKI_ALREADY_INITIALIZED, f->C_Initialize(NULL));
 	CHECK(CKR_ARGUMENTS_BAD, f->C_Finalize(&half));
 	CHECK(CKR_SLOT_ID_INVALID, f->C_CloseAllSessions(7));
+	versions();
 	s = open_session();
+	messages(s, CKR_FUNCTION_NOT_SUPPORTED);
 	sign(s, private_key(s));
 	all(s, CKR_ARGUMENTS_BAD);
 	sign(s, private_key(s));
