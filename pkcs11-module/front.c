@@ -86,13 +86,15 @@ static void want(struct call *c, const void *pointer)
 		fail(c, CKR_ARGUMENTS_BAD);
 }
 
-/* The parameter of OAEP is the only one of our mechanisms with a pointer inside: its source follows it. Others go as they are. */
+/*
+ * A mechanism that may be NULL. The parameter of OAEP is the only one of our mechanisms with a pointer inside: its source follows it. Others go as
+ * they are.
+ */
 static void put_mechanism(struct call *c, const CK_MECHANISM *m)
 {
-	if (!m) {
-		fail(c, CKR_ARGUMENTS_BAD);
+	put_number(c, m != NULL);
+	if (!m)
 		return;
-	}
 	put_number(c, m->mechanism);
 	put_bytes(c, m->pParameter, m->ulParameterLen);
 	if (c->rv == CKR_OK && m->mechanism == CKM_RSA_PKCS_OAEP && m->ulParameterLen == sizeof(CK_RSA_PKCS_OAEP_PARAMS)) {
@@ -105,7 +107,13 @@ static void put_mechanism(struct call *c, const CK_MECHANISM *m)
 	}
 }
 
-/* A template from the host. Values of array attributes hold pointers, which go nowhere. */
+/* Attributes whose values are templates, with pointers that go nowhere. */
+static int is_template(CK_ATTRIBUTE_TYPE type)
+{
+	return type == CKA_WRAP_TEMPLATE || type == CKA_UNWRAP_TEMPLATE || type == (CKF_ARRAY_ATTRIBUTE | 0x213UL); /* CKA_DERIVE_TEMPLATE */
+}
+
+/* A template from the host. */
 static void put_template(struct call *c, const CK_ATTRIBUTE *t, CK_ULONG count)
 {
 	CK_ULONG i;
@@ -117,7 +125,7 @@ static void put_template(struct call *c, const CK_ATTRIBUTE *t, CK_ULONG count)
 	put_number(c, count);
 	for (i = 0; i < count; i++) {
 		put_number(c, t[i].type);
-		put_bytes(c, t[i].type & CKF_ARRAY_ATTRIBUTE ? NULL : t[i].pValue, t[i].type & CKF_ARRAY_ATTRIBUTE ? 0 : t[i].ulValueLen);
+		put_bytes(c, is_template(t[i].type) ? NULL : t[i].pValue, is_template(t[i].type) ? 0 : t[i].ulValueLen);
 	}
 }
 
@@ -404,11 +412,14 @@ static CK_RV n_Finalize(void *reserved)
 	return finish(&c);
 }
 
-static CK_RV n_GetInfo(CK_INFO_PTR info)
+/* CK_INFO says the version of the interface that it is asked by. */
+static CK_RV get_info(CK_INFO_PTR info, CK_VERSION asked)
 {
 	struct call c;
 
 	begin(&c, fn_GetInfo);
+	put_number(&c, asked.major);
+	put_number(&c, asked.minor);
 	want(&c, info);
 	if (run(&c)) {
 		get_version(&c, &info->cryptokiVersion);
@@ -814,14 +825,136 @@ static CK_RV n_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID_PTR slot, void *reser
 	return finish_number(&c, slot);
 }
 
+static CK_RV n_LoginUser(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_BYTE_PTR pin, CK_ULONG pin_size, CK_BYTE_PTR name, CK_ULONG name_size)
+{
+	struct call c;
+
+	begin(&c, fn_LoginUser);
+	put_number(&c, session);
+	put_number(&c, user);
+	put_optional(&c, pin, pin_size);
+	put_optional(&c, name, name_size);
+	return finish(&c);
+}
+
+static CK_RV n_SessionCancel(CK_SESSION_HANDLE session, CK_FLAGS flags)
+{
+	struct call c;
+
+	begin(&c, fn_SessionCancel);
+	put_number(&c, session);
+	put_number(&c, flags);
+	return finish(&c);
+}
+
+/* Messages (PKCS #11 v3.0, 5.9): none of our mechanisms takes any, so that only the session goes to the core. */
+static CK_RV message(uint64_t function, CK_SESSION_HANDLE session)
+{
+	struct call c;
+
+	begin(&c, function);
+	put_number(&c, session);
+	return finish(&c);
+}
+
+#define MESSAGE_INIT(name) \
+	static CK_RV name(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key) \
+	{ \
+		(void)mechanism, (void)key; \
+		return message(f##name, session); \
+	}
+#define MESSAGE_FINAL(name) \
+	static CK_RV name(CK_SESSION_HANDLE session) { return message(f##name, session); }
+#define MESSAGE_CRYPT(name) \
+	static CK_RV name(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_size, CK_BYTE_PTR associated, CK_ULONG associated_size, \
+		CK_BYTE_PTR in, CK_ULONG in_size, CK_BYTE_PTR out, CK_ULONG_PTR out_size) \
+	{ \
+		(void)parameter, (void)parameter_size, (void)associated, (void)associated_size; \
+		(void)in, (void)in_size, (void)out, (void)out_size; \
+		return message(f##name, session); \
+	}
+#define MESSAGE_CRYPT_BEGIN(name) \
+	static CK_RV name(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_size, CK_BYTE_PTR associated, CK_ULONG associated_size) \
+	{ \
+		(void)parameter, (void)parameter_size, (void)associated, (void)associated_size; \
+		return message(f##name, session); \
+	}
+#define MESSAGE_CRYPT_NEXT(name) \
+	static CK_RV name(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_size, CK_BYTE_PTR in, CK_ULONG in_size, \
+		CK_BYTE_PTR out, CK_ULONG_PTR out_size, CK_FLAGS flags) \
+	{ \
+		(void)parameter, (void)parameter_size, (void)in, (void)in_size, (void)out, (void)out_size, (void)flags; \
+		return message(f##name, session); \
+	}
+#define MESSAGE_SIGN(name, size_type) \
+	static CK_RV name(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_size, CK_BYTE_PTR data, CK_ULONG size, \
+		CK_BYTE_PTR signature, size_type signature_size) \
+	{ \
+		(void)parameter, (void)parameter_size, (void)data, (void)size, (void)signature, (void)signature_size; \
+		return message(f##name, session); \
+	}
+#define MESSAGE_SIGN_BEGIN(name) \
+	static CK_RV name(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_size) \
+	{ \
+		(void)parameter, (void)parameter_size; \
+		return message(f##name, session); \
+	}
+
+MESSAGE_INIT(n_MessageEncryptInit)
+MESSAGE_CRYPT(n_EncryptMessage)
+MESSAGE_CRYPT_BEGIN(n_EncryptMessageBegin)
+MESSAGE_CRYPT_NEXT(n_EncryptMessageNext)
+MESSAGE_FINAL(n_MessageEncryptFinal)
+MESSAGE_INIT(n_MessageDecryptInit)
+MESSAGE_CRYPT(n_DecryptMessage)
+MESSAGE_CRYPT_BEGIN(n_DecryptMessageBegin)
+MESSAGE_CRYPT_NEXT(n_DecryptMessageNext)
+MESSAGE_FINAL(n_MessageDecryptFinal)
+MESSAGE_INIT(n_MessageSignInit)
+MESSAGE_SIGN(n_SignMessage, CK_ULONG_PTR)
+MESSAGE_SIGN_BEGIN(n_SignMessageBegin)
+MESSAGE_SIGN(n_SignMessageNext, CK_ULONG_PTR)
+MESSAGE_FINAL(n_MessageSignFinal)
+MESSAGE_INIT(n_MessageVerifyInit)
+MESSAGE_SIGN(n_VerifyMessage, CK_ULONG)
+MESSAGE_SIGN_BEGIN(n_VerifyMessageBegin)
+MESSAGE_SIGN(n_VerifyMessageNext, CK_ULONG)
+MESSAGE_FINAL(n_MessageVerifyFinal)
+
+/* CK_INTERFACE (PKCS #11 v3.0, 3.4), which p11-kit's header of Debian 12 does not have; nor CK_FUNCTION_LIST_3_0. */
+struct interface {
+	char *name;
+	void *functions;
+	CK_FLAGS flags;
+};
+
 #define EXPORTED __attribute__((visibility("default")))
 
 EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list);
+EXPORTED CK_RV C_GetInterfaceList(struct interface *list, CK_ULONG *count);
+EXPORTED CK_RV C_GetInterface(CK_BYTE_PTR name, const CK_VERSION *version, struct interface **interface, CK_FLAGS flags);
 
+static const CK_VERSION version_2_40 = { 2, 40 }, version_3_0 = { 3, 0 };
+
+static CK_RV n_GetInfo(CK_INFO_PTR info) { return get_info(info, version_2_40); }
+static CK_RV n_GetInfo_3_0(CK_INFO_PTR info) { return get_info(info, version_3_0); }
 static CK_RV n_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) { return C_GetFunctionList(list); }
+static CK_RV n_GetInterfaceList(struct interface *list, CK_ULONG *count) { return C_GetInterfaceList(list, count); }
+static CK_RV n_GetInterface(CK_BYTE_PTR name, const CK_VERSION *version, struct interface **interface, CK_FLAGS flags)
+{
+	return C_GetInterface(name, version, interface, flags);
+}
 
 #define TPMKEY_POINTER(name) n_##name,
+#define TPMKEY_DECLARE(name) __typeof__(n_##name) *C_##name;
 static CK_FUNCTION_LIST functions = { { 2, 40 }, TPMKEY_FUNCTIONS(TPMKEY_POINTER) };
+#define n_GetInfo n_GetInfo_3_0 /* the one pointer that differs */
+static struct function_list_3_0 {
+	CK_VERSION version;
+	TPMKEY_FUNCTIONS(TPMKEY_DECLARE)
+	TPMKEY_FUNCTIONS_3_0(TPMKEY_DECLARE)
+} functions_3_0 = { { 3, 0 }, TPMKEY_FUNCTIONS(TPMKEY_POINTER) TPMKEY_FUNCTIONS_3_0(TPMKEY_POINTER) };
+#undef n_GetInfo
 
 EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
 {
@@ -831,18 +964,10 @@ EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
 	return CKR_OK;
 }
 
-/* PKCS #11 v3.0, 3.4; p11-kit's header of Debian 12 does not have it. The one interface there is holds the v2.40 functions. */
-struct interface {
-	char *name;
-	void *functions;
-	CK_FLAGS flags;
-};
-
+/* The first is the default. Each begins with its version. */
 static char interface_name[] = "PKCS 11";
-static struct interface the_interface = { interface_name, &functions, 0 };
-
-EXPORTED CK_RV C_GetInterfaceList(struct interface *list, CK_ULONG *count);
-EXPORTED CK_RV C_GetInterface(const char *name, const CK_VERSION *version, struct interface **interface, CK_FLAGS flags);
+static struct interface interfaces[] = { { interface_name, &functions_3_0, 0 }, { interface_name, &functions, 0 } };
+#define INTERFACES (sizeof interfaces / sizeof interfaces[0])
 
 CK_RV C_GetInterfaceList(struct interface *list, CK_ULONG *count)
 {
@@ -851,22 +976,33 @@ CK_RV C_GetInterfaceList(struct interface *list, CK_ULONG *count)
 	if (!count)
 		return CKR_ARGUMENTS_BAD;
 	room = *count;
-	*count = 1;
+	*count = INTERFACES;
 	if (!list)
 		return CKR_OK;
-	if (room < 1)
+	if (room < INTERFACES)
 		return CKR_BUFFER_TOO_SMALL;
-	list[0] = the_interface;
+	memcpy(list, interfaces, sizeof interfaces);
 	return CKR_OK;
 }
 
-CK_RV C_GetInterface(const char *name, const CK_VERSION *version, struct interface **interface, CK_FLAGS flags)
+static int is_interface(const struct interface *i, const char *name, const CK_VERSION *version, CK_FLAGS flags)
 {
+	const CK_VERSION *its = i->functions;
+
+	return (!name || !strcmp(name, i->name)) && (!version || (version->major == its->major && version->minor == its->minor)) &&
+	       (i->flags & flags) == flags;
+}
+
+CK_RV C_GetInterface(CK_BYTE_PTR name, const CK_VERSION *version, struct interface **interface, CK_FLAGS flags)
+{
+	size_t i;
+
 	if (!interface)
 		return CKR_ARGUMENTS_BAD;
-	if ((name && strcmp(name, interface_name) != 0) || flags ||
-	    (version && (version->major != functions.version.major || version->minor != functions.version.minor)))
-		return CKR_FUNCTION_FAILED;
-	*interface = &the_interface;
-	return CKR_OK;
+	for (i = 0; i < INTERFACES; i++)
+		if (is_interface(&interfaces[i], (const char *)name, version, flags)) {
+			*interface = &interfaces[i];
+			return CKR_OK;
+		}
+	return CKR_FUNCTION_FAILED;
 }

@@ -29,8 +29,16 @@
 	F(DecryptVerifyUpdate) F(GenerateKey) F(GenerateKeyPair) F(WrapKey) F(UnwrapKey) F(DeriveKey) \
 	F(SeedRandom) F(GenerateRandom) F(GetFunctionStatus) F(CancelFunction) F(WaitForSlotEvent)
 
+/* What CK_FUNCTION_LIST_3_0 (PKCS #11 v3.0) has after those, in its order; the numbers go on. */
+#define TPMKEY_FUNCTIONS_3_0(F) \
+	F(GetInterfaceList) F(GetInterface) F(LoginUser) F(SessionCancel) \
+	F(MessageEncryptInit) F(EncryptMessage) F(EncryptMessageBegin) F(EncryptMessageNext) F(MessageEncryptFinal) \
+	F(MessageDecryptInit) F(DecryptMessage) F(DecryptMessageBegin) F(DecryptMessageNext) F(MessageDecryptFinal) \
+	F(MessageSignInit) F(SignMessage) F(SignMessageBegin) F(SignMessageNext) F(MessageSignFinal) \
+	F(MessageVerifyInit) F(VerifyMessage) F(VerifyMessageBegin) F(VerifyMessageNext) F(MessageVerifyFinal)
+
 #define TPMKEY_NUMBER(name) fn_##name,
-enum tpmkey_function { fn_none, TPMKEY_FUNCTIONS(TPMKEY_NUMBER) fn_count };
+enum tpmkey_function { fn_none, TPMKEY_FUNCTIONS(TPMKEY_NUMBER) TPMKEY_FUNCTIONS_3_0(TPMKEY_NUMBER) fn_count };
 #undef TPMKEY_NUMBER
 
 /* Added to the number of a function whose pointers cannot be followed; nothing comes after it. */

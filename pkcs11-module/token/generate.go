@@ -128,7 +128,7 @@ var keySizes = []uint64{2048, 3072, 4096}
 
 // generateKeyPair is C_GenerateKeyPair (5.14).
 func generateKeyPair(s *session, r *request, out *response) CKR {
-	use, public, private := r.mechanism(), r.template(), r.template()
+	use, public, private := r.neededMechanism(), r.template(), r.template()
 	switch {
 	case r.bad:
 		return CKR_ARGUMENTS_BAD

@@ -25,13 +25,20 @@ const (
 	fnGetMechanismList  = 8
 	fnGetMechanismInfo  = 9
 	fnInitToken         = 10
+	fnInitPIN           = 11
+	fnSetPIN            = 12
 	fnOpenSession       = 13
 	fnCloseSession      = 14
 	fnCloseAllSessions  = 15
 	fnGetSessionInfo    = 16
+	fnGetOperationState = 17
+	fnSetOperationState = 18
 	fnLogin             = 19
 	fnLogout            = 20
+	fnCreateObject      = 21
+	fnCopyObject        = 22
 	fnDestroyObject     = 23
+	fnGetObjectSize     = 24
 	fnGetAttributeValue = 25
 	fnSetAttributeValue = 26
 	fnFindObjectsInit   = 27
@@ -39,23 +46,34 @@ const (
 	fnFindObjectsFinal  = 29
 	fnEncryptInit       = 30
 	fnEncrypt           = 31
+	fnEncryptUpdate     = 32
+	fnEncryptFinal      = 33
 	fnDecryptInit       = 34
 	fnDecrypt           = 35
+	fnDecryptUpdate     = 36
+	fnDecryptFinal      = 37
 	fnDigestInit        = 38
 	fnDigest            = 39
 	fnDigestUpdate      = 40
+	fnDigestKey         = 41
 	fnDigestFinal       = 42
 	fnSignInit          = 43
 	fnSign              = 44
 	fnSignUpdate        = 45
 	fnSignFinal         = 46
+	fnSignRecoverInit   = 47
+	fnSignRecover       = 48
 	fnVerifyInit        = 49
 	fnVerify            = 50
 	fnVerifyUpdate      = 51
 	fnVerifyFinal       = 52
+	fnVerifyRecoverInit = 53
+	fnVerifyRecover     = 54
 	fnGenerateKeyPair   = 60
 	fnGenerateRandom    = 65
 	fnWaitForSlotEvent  = 68
+	fnLoginUser         = 71
+	fnSessionCancel     = 72
 )
 
 // A host is a program that has the library loaded, on the Go side of the front.
@@ -101,7 +119,7 @@ func have(n int) field { return append(num(1), num(n)...) }
 func ask() field { return append(num(0), num(0)...) }
 
 func mech(kind mechanismType, parameters []byte, source ...byte) field {
-	return bytes.Join([][]byte{num(kind), str(parameters), str(source)}, nil)
+	return bytes.Join([][]byte{num(1), num(kind), str(parameters), str(source)}, nil)
 }
 
 // attrs is a template.

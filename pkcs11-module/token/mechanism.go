@@ -28,15 +28,16 @@ type mechanism struct {
 
 // Flags of rows (CK_MECHANISM_INFO, 3.6). CKF_HW is for what the TPM does.
 const (
-	signs    = CKF_HW | CKF_SIGN | CKF_VERIFY
-	decrypts = CKF_HW | CKF_ENCRYPT | CKF_DECRYPT
+	signs       = CKF_HW | CKF_SIGN | CKF_VERIFY
+	recoverable = CKF_SIGN_RECOVER | CKF_VERIFY_RECOVER
+	decrypts    = CKF_HW | CKF_ENCRYPT | CKF_DECRYPT
 )
 
 // mechanisms is the list that hosts see. It is true: what is not in it is refused, and what is in it works.
 var mechanisms = []mechanism{
 	{CKM_RSA_PKCS_KEY_PAIR_GEN, CKF_HW | CKF_GENERATE_KEY_PAIR, noPadding, 0},
-	{CKM_RSA_PKCS, signs | decrypts, pkcs1, 0},
-	{CKM_RSA_X_509, signs | decrypts, noPadding, 0},
+	{CKM_RSA_PKCS, signs | recoverable | decrypts, pkcs1, 0},
+	{CKM_RSA_X_509, signs | recoverable | decrypts, noPadding, 0},
 	{CKM_RSA_PKCS_OAEP, decrypts, oaep, 0},
 	{CKM_RSA_PKCS_PSS, signs, pss, 0},
 	{CKM_SHA1_RSA_PKCS, signs, pkcs1, crypto.SHA1},
@@ -118,12 +119,14 @@ type parameters []byte
 
 func (p parameters) number(i int) uint64 { return binary.NativeEndian.Uint64(p[8*i:]) }
 
-// hashes are the digest mechanisms, and the mask generation function with the same hash.
-var hashes = []struct {
+type hashRow struct {
 	mechanism mechanismType
 	mgf       uint64
 	hash      crypto.Hash
-}{
+}
+
+// hashes are the digest mechanisms, and the mask generation function with the same hash.
+var hashes = []hashRow{
 	{CKM_SHA_1, CKG_MGF1_SHA1, crypto.SHA1}, {CKM_SHA224, CKG_MGF1_SHA224, crypto.SHA224}, {CKM_SHA256, CKG_MGF1_SHA256, crypto.SHA256},
 	{CKM_SHA384, CKG_MGF1_SHA384, crypto.SHA384}, {CKM_SHA512, CKG_MGF1_SHA512, crypto.SHA512},
 }
@@ -147,17 +150,17 @@ const (
 	oaepSize = 5 * 8
 )
 
-// pssOf reads the parameter of a PSS mechanism: hash and length of the salt. The MGF must use the same hash, as everybody does.
-func (u mechanismUse) pssOf(m *mechanism) (hash crypto.Hash, salt int, rv CKR) {
+// pssOf reads the parameter of a PSS mechanism: hash, the MGF's hash and length of the salt.
+func (u mechanismUse) pssOf(m *mechanism) (hash, mgf crypto.Hash, salt int, rv CKR) {
 	if len(u.parameters) != pssSize {
-		return 0, 0, CKR_MECHANISM_PARAM_INVALID
+		return 0, 0, 0, CKR_MECHANISM_PARAM_INVALID
 	}
 	hash, mgf, ok := u.parameters.hashesOf()
 	length := u.parameters.number(2)
-	if !ok || hash != mgf || m.hash != 0 && m.hash != hash || length > maxBits/8 {
-		return 0, 0, CKR_MECHANISM_PARAM_INVALID
+	if !ok || m.hash != 0 && m.hash != hash || length > maxBits/8 {
+		return 0, 0, 0, CKR_MECHANISM_PARAM_INVALID
 	}
-	return hash, int(length), CKR_OK
+	return hash, mgf, int(length), CKR_OK
 }
 
 // oaepOf reads the parameter of CKM_RSA_PKCS_OAEP.

@@ -44,9 +44,19 @@ type room struct {
 
 func (r *request) room() room { return room{r.flag(), r.number()} }
 
-// mechanism reads a CK_MECHANISM.
-func (r *request) mechanism() mechanismUse {
-	return mechanismUse{mechanismType(r.number()), parameters(r.bytes()), r.bytes()}
+// mechanism reads a pointer to a CK_MECHANISM, which may be NULL.
+func (r *request) mechanism() (use mechanismUse, present bool) {
+	if !r.flag() {
+		return mechanismUse{}, false
+	}
+	return mechanismUse{mechanismType(r.number()), parameters(r.bytes()), r.bytes()}, true
+}
+
+// neededMechanism is one without which a function has nothing to do.
+func (r *request) neededMechanism() mechanismUse {
+	use, present := r.mechanism()
+	r.bad = r.bad || !present
+	return use
 }
 
 const maxAttributes = 4096

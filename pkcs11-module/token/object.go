@@ -1,6 +1,8 @@
 package token
 
 import (
+	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/binary"
 	"fmt"
@@ -156,13 +158,13 @@ var attributes = map[attributeType]struct {
 
 	CKA_ENCRYPT:        {public, func(o *object) []byte { return boolean(o.key.CanDecrypt()) }},
 	CKA_VERIFY:         {public, func(o *object) []byte { return boolean(o.key.CanSign()) }},
-	CKA_VERIFY_RECOVER: {public, always(false)},
+	CKA_VERIFY_RECOVER: {public, recovers},
 	CKA_WRAP:           {public, always(false)},
 	CKA_TRUSTED:        {public | certificate, always(false)},
 
 	CKA_SIGN:                {private, func(o *object) []byte { return boolean(o.key.CanSign()) }},
 	CKA_DECRYPT:             {private, func(o *object) []byte { return boolean(o.key.CanDecrypt()) }},
-	CKA_SIGN_RECOVER:        {private, always(false)},
+	CKA_SIGN_RECOVER:        {private, recovers},
 	CKA_UNWRAP:              {private, always(false)},
 	CKA_SENSITIVE:           {private, always(true)},
 	CKA_ALWAYS_SENSITIVE:    {private, isHardware},
@@ -182,6 +184,18 @@ var attributes = map[attributeType]struct {
 	CKA_VALUE:                {certificate, func(o *object) []byte { return o.certificate.Raw }},
 	CKA_ISSUER:               {certificate, func(o *object) []byte { return o.certificate.RawIssuer }},
 	CKA_SERIAL_NUMBER:        {certificate, serial},
+}
+
+// recovers tells whether signatures can give back what was signed.
+func recovers(o *object) []byte { return boolean(o.key.CanSign()) }
+
+// publicKey is the key that an object has, or belongs to.
+func (o *object) publicKey() *rsa.PublicKey { return o.key.Public() }
+
+// is tells whether an object has an attribute that is true.
+func (o *object) is(kind attributeType) bool {
+	value, rv := o.attribute(kind)
+	return rv == CKR_OK && bytes.Equal(value, boolean(true))
 }
 
 // isHardware is what is true only of keys that were made in the TPM and cannot leave it. Others have been, or may get, elsewhere.

@@ -72,6 +72,20 @@ func login(s *session, r *request, _ *response) CKR {
 	if r.optional(); r.bad {
 		return CKR_ARGUMENTS_BAD
 	}
+	return s.login(user)
+}
+
+// loginUser is C_LoginUser (PKCS #11 v3.0, 5.6.7): users of a token have no names.
+func loginUser(s *session, r *request, _ *response) CKR {
+	user := r.number()
+	r.optional()
+	if name, _ := r.optional(); r.bad || len(name) > 0 {
+		return CKR_ARGUMENTS_BAD
+	}
+	return s.login(user)
+}
+
+func (s *session) login(user uint64) CKR {
 	l := s.library
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -16,14 +16,16 @@ const (
 	maxPIN       = 255 // any PIN is taken
 )
 
-// Versions of what we implement and of this library.
-const (
-	cryptokiMajor, cryptokiMinor = 2, 40
-	libraryMajor, libraryMinor   = 0, 1
-)
+// Version of this library.
+const libraryMajor, libraryMinor = 0, 1
 
+// getInfo is C_GetInfo (5.4). The version is that of the interface by which the host asks.
 func getInfo(_ *Library, r *request, out *response) CKR {
-	out.version(cryptokiMajor, cryptokiMinor).padded(manufacturer, 32).number(0).padded("RSA keys in the TPM", 32).version(libraryMajor, libraryMinor)
+	major, minor := r.number(), r.number()
+	if r.bad {
+		return CKR_ARGUMENTS_BAD
+	}
+	out.version(major, minor).padded(manufacturer, 32).number(0).padded("RSA keys in the TPM", 32).version(libraryMajor, libraryMinor)
 	return CKR_OK
 }
 

@@ -68,7 +68,7 @@ func TestEmptyToken(t *testing.T) {
 		h.want(CKR_OK, function, num(slotID))
 		h.want(CKR_SLOT_ID_INVALID, function, num(7))
 	}
-	h.want(CKR_OK, fnGetInfo)
+	h.want(CKR_OK, fnGetInfo, num(3), num(0))
 	h.want(CKR_SESSION_PARALLEL_NOT_SUPPORTED, fnOpenSession, num(slotID), num(0))
 	s := h.session()
 	if found := h.find(s); len(found) != 0 {
@@ -117,7 +117,7 @@ func TestBadHandles(t *testing.T) {
 var sessionFunctions = func() map[int]bool {
 	m := map[int]bool{}
 	for function := range functions {
-		if function > fnGetMechanismInfo && !slices.Contains([]int{fnInitToken, fnOpenSession, fnCloseAllSessions, fnWaitForSlotEvent}, function) {
+		if functions[function] != nil && function > fnGetMechanismInfo && !slices.Contains([]int{fnInitToken, fnOpenSession, fnCloseAllSessions, fnWaitForSlotEvent}, function) {
 			m[function] = true
 		}
 	}
@@ -329,17 +329,21 @@ func TestMechanismErrors(t *testing.T) {
 		{fnSignInit, []field{mech(CKM_RSA_PKCS, []byte{1}), private}, CKR_MECHANISM_PARAM_INVALID},
 		{fnSignInit, []field{mech(CKM_RSA_PKCS_PSS, nil), private}, CKR_MECHANISM_PARAM_INVALID},
 		{fnSignInit, []field{mech(CKM_RSA_PKCS_PSS, good[1:]), private}, CKR_MECHANISM_PARAM_INVALID},
-		{fnSignInit, []field{mech(CKM_RSA_PKCS_PSS, pssParameters(CKM_SHA256, CKG_MGF1_SHA1, 32)), private}, CKR_MECHANISM_PARAM_INVALID},
+		{fnSignInit, []field{mech(CKM_RSA_PKCS_PSS, pssParameters(CKM_SHA256, 0, 32)), private}, CKR_MECHANISM_PARAM_INVALID},
+		{fnSignInit, []field{mech(CKM_RSA_PKCS_PSS, pssParameters(CKM_SHA256, CKG_MGF1_SHA256, 223)), private}, CKR_MECHANISM_PARAM_INVALID}, // 222 fit
+		{fnVerifyInit, []field{mech(CKM_RSA_PKCS_PSS, pssParameters(CKM_SHA512, CKG_MGF1_SHA256, 191)), public}, CKR_MECHANISM_PARAM_INVALID},
 		{fnSignInit, []field{mech(CKM_RSA_PKCS_PSS, pssParameters(0x999, CKG_MGF1_SHA1, 32)), private}, CKR_MECHANISM_PARAM_INVALID},
 		{fnSignInit, []field{mech(CKM_RSA_PKCS_PSS, pssParameters(CKM_SHA256, CKG_MGF1_SHA256, 1<<63)), private}, CKR_MECHANISM_PARAM_INVALID},
 		{fnSignInit, []field{mech(CKM_SHA512_RSA_PKCS_PSS, good), private}, CKR_MECHANISM_PARAM_INVALID},
-		{fnVerifyInit, []field{mech(CKM_RSA_PKCS_PSS, pssParameters(CKM_SHA256, CKG_MGF1_SHA256, 0)), public}, CKR_MECHANISM_PARAM_INVALID},
+		{fnSignRecoverInit, []field{mech(CKM_SHA256_RSA_PKCS, nil), private}, CKR_MECHANISM_INVALID},
+		{fnVerifyRecoverInit, []field{mech(CKM_RSA_PKCS, nil), private}, CKR_KEY_TYPE_INCONSISTENT},
+		{fnSignInit, []field{num(0), private}, CKR_ARGUMENTS_BAD}, // no mechanism, and nothing to end
 		{fnVerifyInit, []field{mech(CKM_RSA_PKCS, nil), private}, CKR_KEY_TYPE_INCONSISTENT},
 		{fnDecryptInit, []field{mech(CKM_RSA_PKCS_PSS, good), private}, CKR_MECHANISM_INVALID},
 		{fnDecryptInit, []field{mech(CKM_RSA_PKCS_OAEP, good), private}, CKR_MECHANISM_PARAM_INVALID},
 		{fnDigestInit, []field{mech(CKM_RSA_PKCS, nil)}, CKR_MECHANISM_INVALID},
-		{fnSignInit, []field{num(CKM_RSA_PKCS)}, CKR_ARGUMENTS_BAD},
-		{fnSignInit, []field{num(CKM_RSA_PKCS), num(1 << 62)}, CKR_ARGUMENTS_BAD},
+		{fnSignInit, []field{num(1), num(CKM_RSA_PKCS)}, CKR_ARGUMENTS_BAD},
+		{fnSignInit, []field{num(1), num(CKM_RSA_PKCS), num(1 << 62)}, CKR_ARGUMENTS_BAD},
 	} {
 		h.want(row.want, row.function, append([]field{s}, row.fields...)...)
 	}
