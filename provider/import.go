@@ -28,14 +28,23 @@ func (p *Provider) Import(name string, private *rsa.PrivateKey, t Template) (*Ke
 	if err := p.store.mayCreate(name); err != nil {
 		return nil, err
 	}
-	public := importTemplate(private, t)
 	file := t.file(name)
-	file.public, file.parentName = tpm2.Marshal(public), t.ParentName
-	k, err := p.bring(name, file, func(parent *parent) (wrapped, error) { return wrap(parent, public, private, t.PIN) })
+	err := p.importTo(file, private, t)
+	if err != nil {
+		return nil, fmt.Errorf("import key %q: %w", name, err)
+	}
+	k, err := p.keep(name, file)
 	if err != nil {
 		return nil, fmt.Errorf("import key %q: %w", name, err)
 	}
 	return k, nil
+}
+
+// importTo fills in what is known of the key when the TPM has it.
+func (p *Provider) importTo(file *keyFile, private *rsa.PrivateKey, t Template) error {
+	public := importTemplate(private, t)
+	file.public, file.parentName = tpm2.Marshal(public), t.ParentName
+	return p.bringTo(file, func(parent *parent) (wrapped, error) { return wrap(parent, public, private, t.PIN) })
 }
 
 // checkImport refuses what a TPM would refuse without saying why, and what is no good anywhere.
@@ -91,12 +100,19 @@ func wrap(to *parent, public tpm2.TPMTPublic, private *rsa.PrivateKey, pin []byt
 
 // bring imports what comes wrapped to the parent of new keys, whose Name the file may pin, and keeps the file.
 func (p *Provider) bring(name string, file *keyFile, come func(*parent) (wrapped, error)) (*Key, error) {
-	area, err := parsePublic(file.public)
-	if err != nil {
+	if err := p.bringTo(file, come); err != nil {
 		return nil, err
 	}
+	return p.keep(name, file)
+}
+
+func (p *Provider) bringTo(file *keyFile, come func(*parent) (wrapped, error)) error {
+	area, err := parsePublic(file.public)
+	if err != nil {
+		return err
+	}
 	t, want := Template{Bits: area.public.N.BitLen(), Exponent: area.public.E}, file.parentName
-	err = p.withTPM(func(c *connection) error {
+	return p.withTPM(func(c *connection) error {
 		if err := c.mayHave(t); err != nil {
 			return err
 		}
@@ -118,10 +134,6 @@ func (p *Provider) bring(name string, file *keyFile, come func(*parent) (wrapped
 			return err
 		})
 	})
-	if err != nil {
-		return nil, err
-	}
-	return p.keep(name, file)
 }
 
 // importBelow makes the private part, and loads it: only that compares it with the public one.

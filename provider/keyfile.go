@@ -35,6 +35,7 @@ const (
 	idLine       = "tpmkey-id: "
 	parentLine   = "tpmkey-parent: "
 	creationLine = "tpmkey-creation: "
+	notesLine    = "tpmkey-notes: "
 )
 
 // A keyFile is what a key's file says.
@@ -49,6 +50,7 @@ type keyFile struct {
 	private    []byte    // contents of the TPM2B_PRIVATE
 	seed       []byte    // contents of an importable key's TPM2B_ENCRYPTED_SECRET; nil: it is a loadable one
 	creation   *creation // nil: not known
+	notes      []byte    // Key.Notes
 }
 
 // parseKeyFile reads a whole file.
@@ -97,6 +99,8 @@ func (f *keyFile) parseLines(text string) (err error) {
 			f.parentName, err = hex.DecodeString(line[len(parentLine):])
 		case strings.HasPrefix(line, creationLine):
 			f.creation, err = parseCreation(line[len(creationLine):])
+		case strings.HasPrefix(line, notesLine):
+			f.notes, err = hex.DecodeString(line[len(notesLine):])
 		}
 		if err != nil {
 			return formatError("the line %q cannot be read", line)
@@ -245,6 +249,9 @@ func (f *keyFile) format() ([]byte, error) {
 	}
 	if f.creation != nil {
 		fmt.Fprintf(&text, "%s%s\n", creationLine, f.creation)
+	}
+	if len(f.notes) > 0 {
+		fmt.Fprintf(&text, "%s%x\n", notesLine, f.notes)
 	}
 	text.Write(pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}))
 	return text.Bytes(), nil

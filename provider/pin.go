@@ -46,6 +46,13 @@ func (k *Key) GivePIN(pin []byte) error {
 	return nil
 }
 
+// ForgetPIN wipes what GivePIN gave, and what was loaded with it.
+func (k *Key) ForgetPIN() {
+	k.provider.mu.Lock()
+	defer k.provider.mu.Unlock()
+	k.provider.dropPIN(k.identity)
+}
+
 // ForgetPINs wipes all PINs, and what was loaded with them.
 func (p *Provider) ForgetPINs() {
 	p.mu.Lock()

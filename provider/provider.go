@@ -5,6 +5,7 @@ package provider
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/google/go-tpm/tpm2"
@@ -13,8 +14,13 @@ import (
 
 // A Provider is a set of key directories and the way to a TPM. It is safe for concurrent use.
 type Provider struct {
-	dial  func() (transport.TPMCloser, error)
+	*way
 	store store
+}
+
+// A way to a TPM, which the providers that Beside makes share.
+type way struct {
+	dial func() (transport.TPMCloser, error)
 
 	mu     sync.Mutex
 	conn   *connection // nil: not dialled, or given up
@@ -26,10 +32,18 @@ type Provider struct {
 
 // Open makes a provider of the keys in dirs, the first of which takes new ones. Nothing is read and nobody is dialled before something needs it.
 func Open(dirs []string, dial func() (transport.TPMCloser, error)) *Provider {
-	p := &Provider{dial: dial, store: store{dirs: dirs, known: map[string]scanned{}}, pins: map[[sha256.Size]byte][]byte{}}
-	p.freed.L = &p.mu
-	return p
+	w := &way{dial: dial, pins: map[[sha256.Size]byte][]byte{}}
+	w.freed.L = &w.mu
+	return &Provider{way: w, store: newStore(dirs)}
 }
+
+// Beside makes a provider of the keys in other directories, over the same way to the same TPM, with the same PINs. To close one of them closes that for all.
+func (p *Provider) Beside(dirs []string) *Provider {
+	return &Provider{way: p.way, store: newStore(dirs)}
+}
+
+// Dirs are the key directories. The first takes new keys.
+func (p *Provider) Dirs() []string { return slices.Clone(p.store.dirs) }
 
 // Close forgets all PINs and passwords, flushes what is loaded and closes the way to the TPM. It may be called twice; a later operation dials again.
 func (p *Provider) Close() error {

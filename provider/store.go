@@ -85,6 +85,8 @@ type store struct {
 	known map[string]scanned // by path
 }
 
+func newStore(dirs []string) store { return store{dirs: dirs, known: map[string]scanned{}} }
+
 // scanned is what a file held when it was read, and what would show that it has changed.
 type scanned struct {
 	stamp stamp
