@@ -78,11 +78,16 @@ const (
 	CKA_PRIVATE              attributeType = 0x2
 	CKA_LABEL                attributeType = 0x3
 	CKA_VALUE                attributeType = 0x11
+	CKA_APPLICATION          attributeType = 0x10
+	CKA_OBJECT_ID            attributeType = 0x12
+	CKA_UNIQUE_ID            attributeType = 0x4
 	CKA_CERTIFICATE_TYPE     attributeType = 0x80
 	CKA_ISSUER               attributeType = 0x81
 	CKA_SERIAL_NUMBER        attributeType = 0x82
 	CKA_TRUSTED              attributeType = 0x86
 	CKA_CERTIFICATE_CATEGORY attributeType = 0x87
+	CKA_URL                  attributeType = 0x89
+	CKA_CHECK_VALUE          attributeType = 0x90
 	CKA_KEY_TYPE             attributeType = 0x100
 	CKA_SUBJECT              attributeType = 0x101
 	CKA_ID                   attributeType = 0x102
@@ -146,6 +151,7 @@ const (
 
 const (
 	CKO_CERTIFICATE          uint64 = 0x1
+	CKO_DATA                 uint64 = 0x0
 	CKO_PUBLIC_KEY           uint64 = 0x2
 	CKO_PRIVATE_KEY          uint64 = 0x3
 	CKK_RSA                  uint64 = 0x0
@@ -154,6 +160,9 @@ const (
 	CKU_USER                 uint64 = 0x1
 	CKU_CONTEXT_SPECIFIC     uint64 = 0x2
 	CKS_RO_USER_FUNCTIONS    uint64 = 0x1
+	CKS_RO_PUBLIC_SESSION    uint64 = 0x0
+	CKS_RW_PUBLIC_SESSION    uint64 = 0x2
+	CKS_RW_SO_FUNCTIONS      uint64 = 0x4
 	CKS_RW_USER_FUNCTIONS    uint64 = 0x3
 	CKF_RW_SESSION           uint64 = 0x2
 	CKF_SERIAL_SESSION       uint64 = 0x4
@@ -161,6 +170,12 @@ const (
 	CKF_RNG                  uint64 = 0x1
 	CKF_WRITE_PROTECTED      uint64 = 0x2
 	CKF_USER_PIN_INITIALIZED uint64 = 0x8
+	CKF_LOGIN_REQUIRED       uint64 = 0x4
+	CKF_USER_PIN_COUNT_LOW   uint64 = 0x10000
+	CKF_USER_PIN_LOCKED      uint64 = 0x40000
+	CKF_SO_PIN_COUNT_LOW     uint64 = 0x100000
+	CKF_SO_PIN_LOCKED        uint64 = 0x400000
+	CKF_REMOVABLE_DEVICE     uint64 = 0x2
 	CKF_TOKEN_INITIALIZED    uint64 = 0x400
 	CKF_HW                   uint64 = 0x1
 	CKF_ENCRYPT              uint64 = 0x100

@@ -11,13 +11,13 @@ func findObjectsInit(s *session, r *request, _ *response) CKR {
 	case s.finding:
 		return CKR_OPERATION_ACTIVE
 	}
-	l := s.library
-	l.refresh()
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	s.token.refresh()
+	s.library.mu.Lock()
+	defer s.library.mu.Unlock()
+	objects := &s.token.objects
 	s.finding, s.found = true, nil
-	for _, handle := range l.objects.order {
-		if l.objects.byHandle[handle].matches(t) {
+	for _, handle := range objects.order {
+		if o := objects.byHandle[handle]; s.token.shows(o) && o.matches(t) {
 			s.found = append(s.found, handle)
 		}
 	}

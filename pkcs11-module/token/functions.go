@@ -12,19 +12,19 @@ var functions = [...]function{
 	7:  onSlot(getTokenInfo),
 	8:  onSlot(getMechanismList),
 	9:  onSlot(getMechanismInfo),
-	10: onSlot(func(*Library, *request, *response) CKR { return CKR_TOKEN_WRITE_PROTECTED }), // C_InitToken: nothing to initialise
-	11: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),                                            // C_InitPIN
-	12: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),                                            // C_SetPIN
+	10: onSlot(func(*token, *request, *response) CKR { return CKR_TOKEN_WRITE_PROTECTED }), // C_InitToken: nothing to initialise
+	11: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),                                          // C_InitPIN
+	12: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),                                          // C_SetPIN
 	13: onSlot(openSession),
 	14: initialized(closeSession),
 	15: onSlot(closeAllSessions),
 	16: onSession(getSessionInfo),
 	17: onSession(getOperationState),
 	18: refuseSession(CKR_SAVED_STATE_INVALID), // C_SetOperationState: nobody got one from us
-	19: onSession(login),
+	19: onSession(logIn),
 	20: onSession(logout),
-	21: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_CreateObject
-	22: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_CopyObject
+	21: onSession(createObject),
+	22: onSession(copyObject),
 	23: onSession(destroyObject),
 	24: onSession(getObjectSize),
 	25: onSession(getAttributeValue),

@@ -88,15 +88,21 @@ type host struct {
 // newHost loads a library with keys in a directory and a TPM, "" for none, and initialises it.
 func newHost(t testing.TB, dir, spec string) *host {
 	t.Helper()
-	h := &host{t: t}
-	h.library = NewLibrary(func() *provider.Provider {
+	return loadHost(t, func() *provider.Provider {
 		return provider.Open([]string{dir}, func() (transport.TPMCloser, error) {
 			if spec == "" {
 				return nil, errors.New("there is none")
 			}
 			return device.Open(spec)
 		})
-	}, func(line string) {
+	})
+}
+
+// loadHost loads a library with such keys.
+func loadHost(t testing.TB, open func() *provider.Provider) *host {
+	t.Helper()
+	h := &host{t: t}
+	h.library = NewLibrary(open, func(line string) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.log = append(h.log, line)

@@ -16,14 +16,12 @@ type Library struct {
 	open func() *provider.Provider
 	log  func(string)
 
-	scanning sync.Mutex // one reads the store at a time; taken before mu
-
 	mu          sync.Mutex
 	keys        *provider.Provider // nil: C_Initialize was not called
+	tokens      []*token           // by slot
 	sessions    map[uint64]*session
 	lastSession uint64
-	loggedIn    bool
-	objects     objects
+	lastObject  uint64 // the handle
 }
 
 // NewLibrary makes a library whose keys open gives at C_Initialize. log is told why calls fail; nil: nobody is.
@@ -86,8 +84,8 @@ func initialize(l *Library, r *request, _ *response) CKR {
 	if l.keys != nil {
 		return CKR_CRYPTOKI_ALREADY_INITIALIZED
 	}
-	l.keys, l.sessions, l.loggedIn = l.open(), map[uint64]*session{}, false
-	l.objects = newObjects()
+	l.keys, l.sessions = l.open(), map[uint64]*session{}
+	l.tokens = []*token{newToken(l, l.keys)}
 	return CKR_OK
 }
 
@@ -98,7 +96,7 @@ func finalize(l *Library, r *request, _ *response) CKR {
 	}
 	l.mu.Lock()
 	keys := l.keys
-	l.keys, l.sessions, l.objects = nil, nil, objects{}
+	l.keys, l.sessions, l.tokens = nil, nil, nil
 	l.mu.Unlock()
 	if keys == nil {
 		return CKR_CRYPTOKI_NOT_INITIALIZED

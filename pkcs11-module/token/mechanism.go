@@ -4,8 +4,6 @@ import (
 	"crypto"
 	"encoding/binary"
 	"slices"
-
-	"tpmkey.example/provider"
 )
 
 // A padding is how a mechanism makes of data what RSA takes.
@@ -59,8 +57,9 @@ var mechanisms = []mechanism{
 
 // Sizes of keys that mechanisms take, in bits.
 const (
-	minBits = 2048
-	maxBits = 4096
+	minBits  = 1024 // in software
+	maxBits  = 4096
+	madeBits = 2048 // the smallest that is made
 )
 
 func mechanismOf(kind mechanismType) *mechanism {
@@ -71,7 +70,7 @@ func mechanismOf(kind mechanismType) *mechanism {
 	return &mechanisms[i]
 }
 
-func getMechanismList(_ *Library, r *request, out *response) CKR {
+func getMechanismList(_ *token, r *request, out *response) CKR {
 	to := r.room()
 	if r.bad {
 		return CKR_ARGUMENTS_BAD
@@ -83,28 +82,20 @@ func getMechanismList(_ *Library, r *request, out *response) CKR {
 	return list(out, to, kinds)
 }
 
-func getMechanismInfo(_ *Library, r *request, out *response) CKR {
+func getMechanismInfo(_ *token, r *request, out *response) CKR {
 	m := mechanismOf(mechanismType(r.number()))
 	if m == nil || r.bad {
 		return CKR_MECHANISM_INVALID
 	}
 	smallest, largest := uint64(minBits), uint64(maxBits)
-	if m.flags == CKF_DIGEST {
+	switch {
+	case m.flags == CKF_DIGEST:
 		smallest, largest = 0, 0
+	case m.flags&CKF_GENERATE_KEY_PAIR != 0:
+		smallest = madeBits
 	}
 	out.number(smallest).number(largest).number(m.flags)
 	return CKR_OK
-}
-
-// allowedMechanisms is CKA_ALLOWED_MECHANISMS of a key: what it can be used with.
-func allowedMechanisms(k *provider.Key) []byte {
-	var b []byte
-	for _, m := range mechanisms {
-		if m.flags&CKF_SIGN != 0 && k.CanSign() || m.flags&CKF_DECRYPT != 0 && k.CanDecrypt() {
-			b = binary.NativeEndian.AppendUint64(b, uint64(m.kind))
-		}
-	}
-	return b
 }
 
 // A mechanismUse is a CK_MECHANISM as it was passed.

@@ -4,43 +4,31 @@ import (
 	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/binary"
+	"errors"
 	"fmt"
-	"slices"
 
 	"tpmkey.example/provider"
 )
 
-// An attribute is a CK_ATTRIBUTE as it was passed.
-type attribute struct {
-	kind  attributeType
-	value []byte
-}
-
-type template []attribute
-
-// get gives an attribute's value.
-func (t template) get(kind attributeType) ([]byte, bool) {
-	i := slices.IndexFunc(t, func(a attribute) bool { return a.kind == kind })
-	if i < 0 {
-		return nil, false
-	}
-	return t[i].value, true
-}
-
-// An object is what a host sees of a key: its private part, its public part, or its certificate. It lives as long as the file does.
+// An object is what a host sees: a part of a key, a certificate, data. On the token it lives as long as its file does, else as long as the session that made
+// it.
 type object struct {
+	token       *token
 	handle      uint64
 	class       uint64
-	key         *provider.Key
-	certificate *x509.Certificate // nil where there is none
+	key         *provider.Key            // of a private key, and of what belongs to one
+	public      *rsa.PublicKey           // of keys
+	certificate *x509.Certificate        // nil where there is none, or it cannot be read
+	own         map[attributeType][]byte // values that only the object itself knows
+	path        string                   // of an object with a file of its own
+	owner       *session                 // nil: it is on the token
 }
 
-// objects are the token's, by handle. A handle means the same object for as long as the library is initialised.
+// objects are a token's, by handle. A handle means the same object for as long as the library is initialised.
 type objects struct {
 	byHandle map[uint64]*object
 	handles  map[string]uint64 // by identity
-	order    []uint64
+	order    []uint64          // of those on the token, then those of sessions
 }
 
 func newObjects() objects {
@@ -48,211 +36,122 @@ func newObjects() objects {
 }
 
 // refresh reads the store anew; files that did not change are not read again. Refused files are only logged: a quiet token is better than none.
-func (l *Library) refresh() {
-	l.scanning.Lock()
-	defer l.scanning.Unlock()
-	keys := l.provider()
-	if keys == nil {
-		return
+func (t *token) refresh() {
+	t.scanning.Lock()
+	defer t.scanning.Unlock()
+	all, err := t.keys.Keys()
+	stored, err2 := readStored(t)
+	if err = errors.Join(err, err2); err != nil {
+		t.library.log(err.Error())
 	}
-	all, err := keys.Keys()
-	if err != nil {
-		l.log(err.Error())
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	clear(l.objects.byHandle)
-	l.objects.order = nil
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	ofSessions := t.objects.ofSessions()
+	clear(t.objects.byHandle)
+	t.objects.order = t.objects.order[:0]
 	for _, k := range all {
-		l.objects.addKey(k)
+		t.addKey(k)
+	}
+	for _, o := range append(stored, ofSessions...) {
+		t.add(o)
 	}
 }
 
+func (o *objects) ofSessions() (list []*object) {
+	for _, handle := range o.order {
+		if o.byHandle[handle].owner != nil {
+			list = append(list, o.byHandle[handle])
+		}
+	}
+	return list
+}
+
 // addKey adds the objects of a key.
-func (o *objects) addKey(k *provider.Key) {
+func (t *token) addKey(k *provider.Key) {
+	notes := readNotes(k.Notes())
 	certificate, err := x509.ParseCertificate(k.Certificate())
 	if err != nil {
 		certificate = nil
 	}
-	o.add(&object{class: CKO_PRIVATE_KEY, key: k, certificate: certificate})
-	o.add(&object{class: CKO_PUBLIC_KEY, key: k, certificate: certificate})
-	if certificate != nil {
-		o.add(&object{class: CKO_CERTIFICATE, key: k, certificate: certificate})
+	for _, class := range []uint64{CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_CERTIFICATE} {
+		if class != CKO_CERTIFICATE || certificate != nil {
+			if o := (&object{token: t, class: class, key: k, public: k.Public(), certificate: certificate, own: notes[class]}); !o.isHidden() {
+				t.add(o)
+			}
+		}
 	}
 }
 
 // identity is what makes two objects the same.
-func identity(class uint64, k *provider.Key) string {
-	return fmt.Sprintf("%d %x %s", class, k.Public().N, k.Path())
-}
-
-func (o *objects) add(new *object) {
-	identity := identity(new.class, new.key)
-	handle := o.handles[identity]
-	if handle == 0 {
-		handle = uint64(len(o.handles) + 1)
-		o.handles[identity] = handle
+func (o *object) identity() string {
+	switch {
+	case o.owner != nil:
+		return fmt.Sprintf("session %d", o.handle)
+	case o.path != "":
+		return o.path
 	}
-	new.handle = handle
-	o.byHandle[handle] = new
-	o.order = append(o.order, handle)
+	return fmt.Sprintf("%d %x %s", o.class, o.public.N, o.key.Path())
 }
 
-// object gives the object of a handle.
+// add gives an object its handle. The caller holds the library's mu.
+func (t *token) add(new *object) uint64 {
+	if new.owner == nil {
+		identity := new.identity()
+		if t.objects.handles[identity] == 0 {
+			t.library.lastObject++
+			t.objects.handles[identity] = t.library.lastObject
+		}
+		new.handle = t.objects.handles[identity]
+	} else if new.handle == 0 {
+		t.library.lastObject++
+		new.handle = t.library.lastObject
+	}
+	if t.objects.byHandle[new.handle] == nil {
+		t.objects.order = append(t.objects.order, new.handle)
+	}
+	t.objects.byHandle[new.handle] = new
+	return new.handle
+}
+
+// remove takes objects away. The caller holds the library's mu.
+func (t *token) remove(which func(*object) bool) {
+	kept := t.objects.order[:0]
+	for _, handle := range t.objects.order {
+		o := t.objects.byHandle[handle]
+		if !which(o) {
+			kept = append(kept, handle)
+			continue
+		}
+		delete(t.objects.byHandle, handle)
+		if o.owner != nil && o.class == CKO_PRIVATE_KEY {
+			go t.keys.Forget(o.key) // it waits for the TPM, perhaps
+		}
+	}
+	t.objects.order = kept
+}
+
+// object gives the object of a handle, if the session may see it.
 func (s *session) object(handle uint64) *object {
 	s.library.mu.Lock()
 	defer s.library.mu.Unlock()
-	return s.library.objects.byHandle[handle]
-}
-
-func boolean(v bool) []byte {
-	if v {
-		return []byte{1}
-	}
-	return []byte{0}
-}
-
-func number[T ~uint64](v T) []byte { return binary.NativeEndian.AppendUint64(nil, uint64(v)) }
-
-// Which classes have an attribute.
-const (
-	private = 1 << iota
-	public
-	certificate
-	keys = private | public
-	all  = private | public | certificate
-)
-
-var classBits = map[uint64]int{CKO_PRIVATE_KEY: private, CKO_PUBLIC_KEY: public, CKO_CERTIFICATE: certificate}
-
-func always(v bool) func(*object) []byte { return func(*object) []byte { return boolean(v) } }
-
-func nothing(*object) []byte { return nil }
-
-// attributes has a row for each attribute: the classes that have it, and its value. A nil function is an attribute that is never told.
-var attributes = map[attributeType]struct {
-	classes int
-	value   func(*object) []byte
-}{
-	CKA_CLASS:       {all, func(o *object) []byte { return number(o.class) }},
-	CKA_TOKEN:       {all, always(true)},
-	CKA_PRIVATE:     {all, always(false)}, // seen without a login
-	CKA_MODIFIABLE:  {all, always(false)},
-	CKA_COPYABLE:    {all, always(false)},
-	CKA_DESTROYABLE: {all, func(o *object) []byte { return boolean(o.class == CKO_PRIVATE_KEY) }},
-	CKA_LABEL:       {all, func(o *object) []byte { return []byte(o.key.Label()) }},
-	CKA_ID:          {all, func(o *object) []byte { return o.key.ID() }},
-	CKA_SUBJECT:     {all, subject},
-
-	CKA_KEY_TYPE:           {keys, func(*object) []byte { return number(CKK_RSA) }},
-	CKA_START_DATE:         {all, nothing},
-	CKA_END_DATE:           {all, nothing},
-	CKA_DERIVE:             {keys, always(false)},
-	CKA_LOCAL:              {keys, isHardware},
-	CKA_KEY_GEN_MECHANISM:  {keys, generationMechanism},
-	CKA_ALLOWED_MECHANISMS: {keys, func(o *object) []byte { return allowedMechanisms(o.key) }},
-	CKA_MODULUS:            {keys, func(o *object) []byte { return o.key.Public().N.Bytes() }},
-	CKA_PUBLIC_EXPONENT:    {keys, exponent},
-	CKA_PUBLIC_KEY_INFO:    {keys, publicKeyInfo},
-	CKA_MODULUS_BITS:       {public, func(o *object) []byte { return number(uint64(o.key.Public().N.BitLen())) }},
-
-	CKA_ENCRYPT:        {public, func(o *object) []byte { return boolean(o.key.CanDecrypt()) }},
-	CKA_VERIFY:         {public, func(o *object) []byte { return boolean(o.key.CanSign()) }},
-	CKA_VERIFY_RECOVER: {public, recovers},
-	CKA_WRAP:           {public, always(false)},
-	CKA_TRUSTED:        {public | certificate, always(false)},
-
-	CKA_SIGN:                {private, func(o *object) []byte { return boolean(o.key.CanSign()) }},
-	CKA_DECRYPT:             {private, func(o *object) []byte { return boolean(o.key.CanDecrypt()) }},
-	CKA_SIGN_RECOVER:        {private, recovers},
-	CKA_UNWRAP:              {private, always(false)},
-	CKA_SENSITIVE:           {private, always(true)},
-	CKA_ALWAYS_SENSITIVE:    {private, isHardware},
-	CKA_EXTRACTABLE:         {private, always(false)},
-	CKA_NEVER_EXTRACTABLE:   {private, isHardware},
-	CKA_ALWAYS_AUTHENTICATE: {private, always(false)},
-	CKA_WRAP_WITH_TRUSTED:   {private, always(false)},
-	CKA_PRIVATE_EXPONENT:    {private, nil},
-	CKA_PRIME_1:             {private, nil},
-	CKA_PRIME_2:             {private, nil},
-	CKA_EXPONENT_1:          {private, nil},
-	CKA_EXPONENT_2:          {private, nil},
-	CKA_COEFFICIENT:         {private, nil},
-
-	CKA_CERTIFICATE_TYPE:     {certificate, func(*object) []byte { return number(CKC_X_509) }},
-	CKA_CERTIFICATE_CATEGORY: {certificate, func(*object) []byte { return number(uint64(0)) }}, // unspecified
-	CKA_VALUE:                {certificate, func(o *object) []byte { return o.certificate.Raw }},
-	CKA_ISSUER:               {certificate, func(o *object) []byte { return o.certificate.RawIssuer }},
-	CKA_SERIAL_NUMBER:        {certificate, serial},
-}
-
-// recovers tells whether signatures can give back what was signed.
-func recovers(o *object) []byte { return boolean(o.key.CanSign()) }
-
-// publicKey is the key that an object has, or belongs to.
-func (o *object) publicKey() *rsa.PublicKey { return o.key.Public() }
-
-// is tells whether an object has an attribute that is true.
-func (o *object) is(kind attributeType) bool {
-	value, rv := o.attribute(kind)
-	return rv == CKR_OK && bytes.Equal(value, boolean(true))
-}
-
-// isHardware is what is true only of keys that were made in the TPM and cannot leave it. Others have been, or may get, elsewhere.
-func isHardware(o *object) []byte { return boolean(o.key.Origin().Hardware()) }
-
-// generationMechanism is CK_UNAVAILABLE_INFORMATION where CKA_LOCAL is false (4.5).
-func generationMechanism(o *object) []byte {
-	if !o.key.Origin().Hardware() {
-		return number(unavailable)
-	}
-	return number(CKM_RSA_PKCS_KEY_PAIR_GEN)
-}
-
-// subject is the certificate's, also on the keys, by which some hosts match them.
-func subject(o *object) []byte {
-	if o.certificate == nil {
+	o := s.token.objects.byHandle[handle]
+	if o == nil || !s.token.shows(o) {
 		return nil
 	}
-	return o.certificate.RawSubject
+	return o
 }
 
-func exponent(o *object) []byte {
-	e := binary.BigEndian.AppendUint32(nil, uint32(o.key.Public().E))
-	for e[0] == 0 {
-		e = e[1:]
-	}
-	return e
+// shows tells whether an object can be seen: private ones of a token that wants a login, after that. The caller holds the library's mu.
+func (t *token) shows(o *object) bool {
+	return t.classic == nil || t.user == user || !o.is(CKA_PRIVATE)
 }
 
-func publicKeyInfo(o *object) []byte {
-	der, err := x509.MarshalPKIXPublicKey(o.key.Public())
-	if err != nil {
-		return nil
+// mayWrite tells whether a session may change what is on the token, or not.
+func (s *session) mayWrite(onToken bool) CKR {
+	if onToken && !s.readWrite {
+		return CKR_SESSION_READ_ONLY
 	}
-	return der
-}
-
-// serial is the DER of the certificate's serial number.
-func serial(o *object) []byte {
-	n := o.certificate.SerialNumber
-	b := n.Bytes()
-	if len(b) == 0 || b[0]&0x80 != 0 {
-		b = append([]byte{0}, b...)
-	}
-	return append([]byte{0x02, byte(len(b))}, b...)
-}
-
-// attribute gives the value of an attribute, or why there is none.
-func (o *object) attribute(kind attributeType) ([]byte, CKR) {
-	row, ok := attributes[kind]
-	switch {
-	case !ok || row.classes&classBits[o.class] == 0:
-		return nil, CKR_ATTRIBUTE_TYPE_INVALID
-	case row.value == nil:
-		return nil, CKR_ATTRIBUTE_SENSITIVE
-	}
-	return row.value(o), CKR_OK
+	return CKR_OK
 }
 
 // getAttributeValue is C_GetAttributeValue (5.7): every attribute gets its length, whatever is wrong with another.
@@ -292,7 +191,22 @@ func (r *response) attribute(to room, value []byte) CKR {
 	return r.fill(to, value)
 }
 
-// setAttributeValue is C_SetAttributeValue (5.7): nothing can be changed.
+// getObjectSize is C_GetObjectSize (5.7): the bytes of all that the object tells.
+func getObjectSize(s *session, r *request, out *response) CKR {
+	o := s.object(r.number())
+	if o == nil {
+		return CKR_OBJECT_HANDLE_INVALID
+	}
+	size := 0
+	for kind := range attributes {
+		value, _ := o.attribute(kind)
+		size += len(value)
+	}
+	out.number(uint64(size))
+	return CKR_OK
+}
+
+// setAttributeValue is C_SetAttributeValue (5.7).
 func setAttributeValue(s *session, r *request, _ *response) CKR {
 	o, t := s.object(r.number()), r.template()
 	switch {
@@ -300,38 +214,87 @@ func setAttributeValue(s *session, r *request, _ *response) CKR {
 		return CKR_ARGUMENTS_BAD
 	case o == nil:
 		return CKR_OBJECT_HANDLE_INVALID
-	case !s.readWrite:
-		return CKR_SESSION_READ_ONLY
 	}
-	return CKR_ATTRIBUTE_READ_ONLY
+	if rv := s.mayWrite(o.owner == nil); rv != CKR_OK {
+		return rv
+	}
+	if !o.is(CKA_MODIFIABLE) {
+		return CKR_ACTION_PROHIBITED
+	}
+	if rv := t.check(o.class, changing); rv != CKR_OK {
+		return rv
+	}
+	return s.library.returnValue("C_SetAttributeValue", o.token.change(o, t))
 }
 
-func getObjectSize(s *session, r *request, out *response) CKR {
+// change gives an object other values, on the disk first.
+func (t *token) change(o *object, values template) error {
+	changed := *o
+	changed.own = map[attributeType][]byte{}
+	for kind, value := range o.own {
+		changed.own[kind] = value
+	}
+	changed.give(values)
+	err := t.save(&changed)
+	if err != nil || o.owner == nil {
+		t.refresh()
+		return err
+	}
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	o.own = changed.own
+	return nil
+}
+
+// save writes an object's values to its file, if it has one.
+func (t *token) save(o *object) error {
+	switch {
+	case o.owner != nil:
+		return nil
+	case o.path != "":
+		return writeStored(o)
+	}
+	_, err := t.keys.Note(o.key, o.note())
+	return err
+}
+
+// destroyObject is C_DestroyObject (5.7).
+func destroyObject(s *session, r *request, _ *response) CKR {
 	o := s.object(r.number())
 	if o == nil {
 		return CKR_OBJECT_HANDLE_INVALID
 	}
-	out.number(unavailable)
-	return CKR_OK
-}
-
-// destroyObject is C_DestroyObject (5.7): destroying the private key deletes the key. Its public part and certificate are made of the same files, and
-// to delete those for their sake would lose the key.
-func destroyObject(s *session, r *request, _ *response) CKR {
-	o := s.object(r.number())
-	switch {
-	case o == nil:
-		return CKR_OBJECT_HANDLE_INVALID
-	case !s.readWrite:
-		return CKR_SESSION_READ_ONLY
-	case o.class != CKO_PRIVATE_KEY:
+	if rv := s.mayWrite(o.owner == nil); rv != CKR_OK {
+		return rv
+	}
+	if !o.is(CKA_DESTROYABLE) {
 		return CKR_ACTION_PROHIBITED
 	}
-	keys := s.library.provider()
-	if keys == nil {
-		return CKR_CRYPTOKI_NOT_INITIALIZED
+	return s.library.returnValue("C_DestroyObject", o.token.destroy(o))
+}
+
+// destroy deletes what an object is made of. A private key takes the files of its other parts along, which are of no use without it.
+func (t *token) destroy(o *object) (err error) {
+	switch {
+	case o.owner != nil:
+		t.library.mu.Lock()
+		defer t.library.mu.Unlock()
+		t.remove(func(other *object) bool { return other == o })
+		return nil
+	case o.path != "":
+		err = removeStored(o)
+	case o.class == CKO_PRIVATE_KEY:
+		err = t.keys.Delete(o.key)
+	case o.class == CKO_CERTIFICATE:
+		err = t.keys.DetachCertificate(o.key)
+	default:
+		err = t.hide(o)
 	}
-	err := keys.Delete(o.key)
-	s.library.refresh()
-	return s.library.returnValue("C_DestroyObject", err)
+	t.refresh()
+	return err
+}
+
+// equal tells whether two public keys are the same.
+func equal(a, b *rsa.PublicKey) bool {
+	return a != nil && b != nil && a.E == b.E && bytes.Equal(a.N.Bytes(), b.N.Bytes())
 }

@@ -105,9 +105,14 @@ func (o *operation) takeKey(s *session, k kind, handle uint64) CKR {
 		return CKR_KEY_TYPE_INCONSISTENT
 	case !found.is(kinds[k].allowed):
 		return CKR_KEY_FUNCTION_NOT_PERMITTED
+	case !found.allows(o.mechanism.kind):
+		return CKR_MECHANISM_INVALID
 	}
-	o.key, o.public = found.key, found.publicKey()
-	return CKR_OK
+	o.key, o.public = found.key, found.public
+	if found.class != CKO_PRIVATE_KEY {
+		return CKR_OK
+	}
+	return s.library.returnValue("C_Login", found.givePIN())
 }
 
 // take reads the mechanism's parameter.

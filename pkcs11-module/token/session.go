@@ -8,6 +8,7 @@ import (
 // A session is a host's connection to the token (5.6), with at most one operation of each kind under way.
 type session struct {
 	library   *Library
+	token     *token
 	handle    uint64
 	readWrite bool
 
@@ -17,7 +18,7 @@ type session struct {
 	operations [kindCount]*operation
 }
 
-func openSession(l *Library, r *request, out *response) CKR {
+func openSession(t *token, r *request, out *response) CKR {
 	flags := r.number()
 	switch {
 	case r.bad:
@@ -25,13 +26,17 @@ func openSession(l *Library, r *request, out *response) CKR {
 	case flags&CKF_SERIAL_SESSION == 0:
 		return CKR_SESSION_PARALLEL_NOT_SUPPORTED
 	}
+	l, readWrite := t.library, flags&CKF_RW_SESSION != 0
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.sessions == nil {
+	switch {
+	case l.sessions == nil:
 		return CKR_CRYPTOKI_NOT_INITIALIZED
+	case !readWrite && t.user == officer:
+		return CKR_SESSION_READ_WRITE_SO_EXISTS
 	}
 	l.lastSession++ // a closed one's handle is not given out again
-	l.sessions[l.lastSession] = &session{library: l, handle: l.lastSession, readWrite: flags&CKF_RW_SESSION != 0}
+	l.sessions[l.lastSession] = &session{library: l, token: t, handle: l.lastSession, readWrite: readWrite}
 	out.number(l.lastSession)
 	return CKR_OK
 }
@@ -40,75 +45,51 @@ func closeSession(l *Library, r *request, _ *response) CKR {
 	handle := r.number()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.sessions[handle] == nil {
+	s := l.sessions[handle]
+	if s == nil {
 		return CKR_SESSION_HANDLE_INVALID
 	}
-	delete(l.sessions, handle)
-	l.loggedIn = l.loggedIn && len(l.sessions) > 0 // the last session takes the login with it (5.6)
+	s.close()
 	return CKR_OK
 }
 
-func closeAllSessions(l *Library, _ *request, _ *response) CKR {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	clear(l.sessions)
-	l.loggedIn = false
+// close takes the session's objects with it, and the last one of a token the login (5.6). The caller holds the library's mu.
+func (s *session) close() {
+	delete(s.library.sessions, s.handle)
+	s.token.remove(func(o *object) bool { return o.owner == s })
+	if !s.token.hasSession(func(*session) bool { return true }) {
+		s.token.forgetLogin()
+	}
+}
+
+// hasSession tells whether the token has a session of some kind. The caller holds the library's mu.
+func (t *token) hasSession(which func(*session) bool) bool {
+	for _, s := range t.library.sessions {
+		if s.token == t && which(s) {
+			return true
+		}
+	}
+	return false
+}
+
+func closeAllSessions(t *token, _ *request, _ *response) CKR {
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	for _, s := range t.library.sessions {
+		if s.token == t {
+			s.close()
+		}
+	}
 	return CKR_OK
 }
 
-// getSessionInfo reports a user's session also before C_Login: strongSwan asks for nothing less, and nothing here needs a login.
+// getSessionInfo is C_GetSessionInfo (5.6).
 func getSessionInfo(s *session, _ *request, out *response) CKR {
-	state, flags := CKS_RO_USER_FUNCTIONS, CKF_SERIAL_SESSION
+	flags := CKF_SERIAL_SESSION
 	if s.readWrite {
-		state, flags = CKS_RW_USER_FUNCTIONS, CKF_SERIAL_SESSION|CKF_RW_SESSION
+		flags |= CKF_RW_SESSION
 	}
-	out.number(slotID).number(state).number(flags).number(0)
-	return CKR_OK
-}
-
-// login is C_Login (5.6). Nothing needs it, so that any PIN is right: hosts that always ask, or always log in, go on.
-func login(s *session, r *request, _ *response) CKR {
-	user := r.number()
-	if r.optional(); r.bad {
-		return CKR_ARGUMENTS_BAD
-	}
-	return s.login(user)
-}
-
-// loginUser is C_LoginUser (PKCS #11 v3.0, 5.6.7): users of a token have no names.
-func loginUser(s *session, r *request, _ *response) CKR {
-	user := r.number()
-	r.optional()
-	if name, _ := r.optional(); r.bad || len(name) > 0 {
-		return CKR_ARGUMENTS_BAD
-	}
-	return s.login(user)
-}
-
-func (s *session) login(user uint64) CKR {
-	l := s.library
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case user == CKU_CONTEXT_SPECIFIC:
-		return CKR_OPERATION_NOT_INITIALIZED // no key asks for it
-	case user != CKU_USER:
-		return CKR_USER_TYPE_INVALID
-	case l.loggedIn:
-		return CKR_USER_ALREADY_LOGGED_IN
-	}
-	l.loggedIn = true
-	return CKR_OK
-}
-
-func logout(s *session, _ *request, _ *response) CKR {
-	l := s.library
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.loggedIn {
-		return CKR_USER_NOT_LOGGED_IN
-	}
-	l.loggedIn = false
+	out.number(s.token.slot).number(s.state()).number(flags).number(0)
 	return CKR_OK
 }
 

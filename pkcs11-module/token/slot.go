@@ -3,11 +3,9 @@ package token
 import (
 	"crypto/sha256"
 	"fmt"
-
-	"tpmkey.example/provider"
 )
 
-// The one slot, and what it and its token are called.
+// The first slot is always there. What it and its token are called.
 const (
 	slotID       = 0
 	tokenLabel   = "tpmkey"
@@ -39,31 +37,42 @@ func getSlotList(_ *Library, r *request, out *response) CKR {
 }
 
 // onSlot makes a function of one that works on the slot that is named first.
-func onSlot(f function) function {
+func onSlot(f func(t *token, r *request, out *response) CKR) function {
 	return initialized(func(l *Library, r *request, out *response) CKR {
-		if slot := r.number(); slot != slotID || r.bad {
+		slot := r.number()
+		l.mu.Lock()
+		bad := r.bad || slot >= uint64(len(l.tokens))
+		var t *token
+		if !bad {
+			t = l.tokens[slot]
+		}
+		l.mu.Unlock()
+		if bad {
 			return CKR_SLOT_ID_INVALID
 		}
-		return f(l, r, out)
+		return f(t, r, out)
 	})
 }
 
-func getSlotInfo(_ *Library, r *request, out *response) CKR {
+func getSlotInfo(_ *token, r *request, out *response) CKR {
 	out.padded("TPM 2.0", 64).padded(manufacturer, 32).number(CKF_TOKEN_PRESENT).version(0, 0).version(0, 0)
 	return CKR_OK
 }
 
 // getTokenInfo is C_GetTokenInfo (5.5). The token needs no login; the TPM is not asked.
-func getTokenInfo(l *Library, r *request, out *response) CKR {
-	l.mu.Lock()
-	sessions, writing := uint64(len(l.sessions)), uint64(0)
-	for _, s := range l.sessions {
-		if s.readWrite {
+func getTokenInfo(t *token, r *request, out *response) CKR {
+	t.library.mu.Lock()
+	var sessions, writing uint64
+	for _, s := range t.library.sessions {
+		if s.token == t {
+			sessions++
+		}
+		if s.token == t && s.readWrite {
 			writing++
 		}
 	}
-	l.mu.Unlock()
-	out.padded(tokenLabel, 32).padded(manufacturer, 32).padded(model, 16).padded(serialNumber(), 16)
+	t.library.mu.Unlock()
+	out.padded(t.label(), 32).padded(manufacturer, 32).padded(model, 16).padded(t.serialNumber(), 16)
 	out.number(CKF_TOKEN_INITIALIZED | CKF_RNG | CKF_USER_PIN_INITIALIZED)
 	out.number(0).number(sessions).number(0).number(writing) // as many sessions as one likes
 	out.number(maxPIN).number(0)
@@ -73,8 +82,8 @@ func getTokenInfo(l *Library, r *request, out *response) CKR {
 }
 
 // serialNumber tells the stores of two users apart: 16 hex digits of the SHA-256 of the store's path.
-func serialNumber() string {
-	sum := sha256.Sum256([]byte(provider.DefaultDirs()[0]))
+func (t *token) serialNumber() string {
+	sum := sha256.Sum256([]byte(t.keys.Dirs()[0]))
 	return fmt.Sprintf("%x", sum[:8])
 }
 

@@ -168,7 +168,6 @@ func TestAttributes(t *testing.T) {
 	h.want(CKR_BUFFER_TOO_SMALL, fnGetAttributeValue, s, private, num(1), num(CKA_LABEL), have(2))
 	h.want(CKR_ATTRIBUTE_TYPE_INVALID, fnGetAttributeValue, s, private, num(1), num(CKA_MODULUS_BITS), ask())
 	h.want(CKR_OBJECT_HANDLE_INVALID, fnGetAttributeValue, s, num(77), num(1), num(CKA_LABEL), ask())
-	h.want(CKR_ATTRIBUTE_READ_ONLY, fnSetAttributeValue, s, private, attrs(attribute{CKA_LABEL, []byte("x")}))
 }
 
 func TestFind(t *testing.T) {
@@ -443,17 +442,20 @@ func TestGenerate(t *testing.T) {
 		want            CKR
 	}{
 		{"no size", template{}, template{onToken}, CKR_TEMPLATE_INCOMPLETE},
-		{"a session key", template{bits}, template{}, CKR_TEMPLATE_INCONSISTENT},
 		{"too small", template{{CKA_MODULUS_BITS, number(uint64(1024))}}, template{onToken}, CKR_KEY_SIZE_RANGE},
 		{"more than the chip has", template{{CKA_MODULUS_BITS, number(uint64(4096))}}, template{onToken}, CKR_KEY_SIZE_RANGE},
-		{"a size of four bytes", template{{CKA_MODULUS_BITS, []byte{0, 8, 0, 0}}}, template{onToken}, CKR_TEMPLATE_INCONSISTENT},
+		{"a size of four bytes", template{{CKA_MODULUS_BITS, []byte{0, 8, 0, 0}}}, template{onToken}, CKR_ATTRIBUTE_VALUE_INVALID},
 		{"extractable", template{bits}, template{onToken, {CKA_EXTRACTABLE, boolean(true)}}, CKR_TEMPLATE_INCONSISTENT},
 		{"not sensitive", template{bits}, template{onToken, {CKA_SENSITIVE, boolean(false)}}, CKR_TEMPLATE_INCONSISTENT},
-		{"another exponent", template{bits, {CKA_PUBLIC_EXPONENT, []byte{3}}}, template{onToken}, CKR_TEMPLATE_INCONSISTENT},
+		{"another exponent", template{bits, {CKA_PUBLIC_EXPONENT, []byte{4}}}, template{onToken}, CKR_ATTRIBUTE_VALUE_INVALID},
 		{"a modulus", template{bits, {CKA_MODULUS, make([]byte, 256)}}, template{onToken}, CKR_ATTRIBUTE_READ_ONLY},
 		{"an unknown attribute", template{bits}, template{onToken, {0x80001234, nil}}, CKR_ATTRIBUTE_TYPE_INVALID},
 		{"another class", template{bits, {CKA_CLASS, number(CKO_PRIVATE_KEY)}}, template{onToken}, CKR_TEMPLATE_INCONSISTENT},
-		{"two labels", template{bits, label}, template{onToken, {CKA_LABEL, []byte("other")}}, CKR_TEMPLATE_INCONSISTENT},
+		{"two labels in one", template{bits, label, {CKA_LABEL, []byte("other")}}, template{onToken}, CKR_TEMPLATE_INCONSISTENT},
+		{"a truth of two bytes", template{bits}, template{{CKA_TOKEN, []byte{1, 0}}}, CKR_ATTRIBUTE_VALUE_INVALID},
+		{"a truth of 2", template{bits}, template{onToken, {CKA_SIGN, []byte{2}}}, CKR_ATTRIBUTE_VALUE_INVALID},
+		{"a size in the private part", template{bits}, template{onToken, bits}, CKR_ATTRIBUTE_TYPE_INVALID},
+		{"more than an object may hold", template{bits, {CKA_SUBJECT, make([]byte, mostValue)}}, template{onToken}, CKR_DEVICE_MEMORY},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			h.t = t
@@ -481,8 +483,11 @@ func TestGenerate(t *testing.T) {
 	if len(h.find(s, label)) != 4 || len(h.find(s, id)) != 2 || len(h.find(s, attribute{CKA_LABEL, []byte("a/b")})) != 2 {
 		t.Error("labels or ids are not what they were to be")
 	}
-	h.want(CKR_ACTION_PROHIBITED, fnDestroyObject, s, public)
 	h.want(CKR_SESSION_READ_ONLY, fnDestroyObject, readOnly, private)
+	h.want(CKR_OK, fnDestroyObject, s, public)
+	h.want(CKR_OBJECT_HANDLE_INVALID, fnDestroyObject, s, public)
+	h.want(CKR_OK, fnSignInit, s, mech(CKM_RSA_PKCS, nil), private)
+	h.output(fnSign, s, str(data))
 	h.want(CKR_OK, fnDestroyObject, s, private)
 	h.want(CKR_OBJECT_HANDLE_INVALID, fnDestroyObject, s, private)
 	if len(h.find(s, label)) != 2 {
@@ -570,6 +575,12 @@ func FuzzCall(f *testing.F) {
 	f.Add(uint16(fnSignInit), join(mech(CKM_RSA_PKCS_PSS, pssParameters(CKM_SHA256, CKG_MGF1_SHA256, 32)), num(1)))
 	f.Add(uint16(fnDecryptInit), join(mech(CKM_RSA_PKCS_OAEP, oaepParameters(CKM_SHA256, CKG_MGF1_SHA256, 1)), num(1)))
 	f.Add(uint16(fnGenerateKeyPair), join(mech(CKM_RSA_PKCS_KEY_PAIR_GEN, nil), attrs(), attrs()))
+	f.Add(uint16(fnCreateObject), join(attrs(ofClass(CKO_DATA), attribute{CKA_VALUE, data})))
+	f.Add(uint16(fnCreateObject), join(attrs(attribute{CKA_MODULUS, data}, ofClass(CKO_PUBLIC_KEY), attribute{CKA_PUBLIC_EXPONENT, []byte{3}}, attribute{CKA_KEY_TYPE, number(CKK_RSA)})))
+	f.Add(uint16(fnCopyObject), join(num(1), attrs(named("x"))))
+	f.Add(uint16(fnSetAttributeValue), join(num(2), attrs(named("x"))))
+	f.Add(uint16(fnVerifyRecoverInit), join(mech(CKM_RSA_PKCS, nil), num(2)))
+	f.Add(uint16(fnSessionCancel), join(num(-1)))
 	f.Add(uint16(fnGetAttributeValue), join(num(1), num(2), num(CKA_ID), ask(), num(CKA_LABEL), have(3)))
 	f.Fuzz(func(t *testing.T, function uint16, rest []byte) {
 		if function == fnGenerateRandom && len(rest) >= 8 && binary.NativeEndian.Uint64(rest) <= mostRandom {

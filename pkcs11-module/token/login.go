@@ -1,0 +1,101 @@
+package token
+
+import "bytes"
+
+// states are those of sessions (PKCS #11 v2.40, 4.4): by who is logged in, those that read and those that write.
+var states = map[login][2]uint64{
+	nobody:  {CKS_RO_PUBLIC_SESSION, CKS_RW_PUBLIC_SESSION},
+	user:    {CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS},
+	officer: {CKS_RW_SO_FUNCTIONS, CKS_RW_SO_FUNCTIONS}, // the former cannot be
+}
+
+// state is a user's also before C_Login where nothing needs a login: strongSwan asks for nothing less.
+func (s *session) state() uint64 {
+	s.library.mu.Lock()
+	defer s.library.mu.Unlock()
+	who := s.token.user
+	if s.token.classic == nil {
+		who = user
+	}
+	if s.readWrite {
+		return states[who][1]
+	}
+	return states[who][0]
+}
+
+// logIn is C_Login (5.6).
+func logIn(s *session, r *request, _ *response) CKR {
+	as := r.number()
+	pin, _ := r.optional()
+	if r.bad {
+		return CKR_ARGUMENTS_BAD
+	}
+	return s.login(as, pin)
+}
+
+// loginUser is C_LoginUser (PKCS #11 v3.0, 5.6.7): users of a token have no names.
+func loginUser(s *session, r *request, _ *response) CKR {
+	as := r.number()
+	pin, _ := r.optional()
+	if name, _ := r.optional(); r.bad || len(name) > 0 {
+		return CKR_ARGUMENTS_BAD
+	}
+	return s.login(as, pin)
+}
+
+// login logs in. On the first token nothing needs it, so that any PIN is right: hosts that always ask, or always log in, go on. Keys that have a PIN are
+// tried with it.
+func (s *session) login(as uint64, pin []byte) CKR {
+	t := s.token
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	switch {
+	case as == CKU_CONTEXT_SPECIFIC:
+		return CKR_OPERATION_NOT_INITIALIZED // no key asks for it
+	case as != CKU_USER:
+		return CKR_USER_TYPE_INVALID
+	case t.user != nobody:
+		return CKR_USER_ALREADY_LOGGED_IN
+	}
+	t.user, t.pin, t.tried = user, bytes.Clone(pin), map[string]bool{}
+	return CKR_OK
+}
+
+// forgetLogin is the end of a login. The caller holds the library's mu.
+func (t *token) forgetLogin() {
+	for _, o := range t.objects.byHandle {
+		if o.class == CKO_PRIVATE_KEY && t.tried[o.key.Path()] {
+			o.key.ForgetPIN()
+		}
+	}
+	clear(t.pin)
+	t.user, t.pin, t.tried = nobody, nil, nil
+}
+
+func logout(s *session, _ *request, _ *response) CKR {
+	t := s.token
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	if t.user == nobody {
+		return CKR_USER_NOT_LOGGED_IN
+	}
+	t.forgetLogin()
+	return CKR_OK
+}
+
+// givePIN gives a key the PIN of the login, once: where that is wrong somebody may be asked for another.
+func (o *object) givePIN() error {
+	t := o.token
+	t.library.mu.Lock()
+	give := len(t.pin) > 0 && o.key.HasPIN() && !t.tried[o.key.Path()]
+	pin := bytes.Clone(t.pin)
+	if give {
+		t.tried[o.key.Path()] = true
+	}
+	t.library.mu.Unlock()
+	defer clear(pin)
+	if !give {
+		return nil
+	}
+	return o.key.GivePIN(pin)
+}

@@ -1,0 +1,129 @@
+package token
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Objects of the token that belong to no key, such as data and certificates of others, have a file each in a directory beside the keys: what is in a response
+// to C_GetAttributeValue, as rows of attribute and value.
+
+const (
+	storedDir    = "objects"
+	storedSuffix = ".object"
+	storedHead   = "tpmkey PKCS #11 object\n"
+)
+
+func (t *token) storedDir() string { return filepath.Join(t.keys.Dirs()[0], storedDir) }
+
+// readStored reads all files. Those that are damaged are left out.
+func readStored(t *token) (list []*object, err error) {
+	entries, err := os.ReadDir(t.storedDir())
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // nor are there keys then, which says why
+		return nil, nil
+	}
+	for _, entry := range entries {
+		if strings.HasSuffix(entry.Name(), storedSuffix) {
+			o, wrong := readObject(t, filepath.Join(t.storedDir(), entry.Name()))
+			if wrong != nil {
+				err = errors.Join(err, wrong)
+				continue
+			}
+			list = append(list, o)
+		}
+	}
+	return list, err
+}
+
+func readObject(t *token, path string) (*object, error) {
+	info, err := os.Lstat(path)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > 2*mostValue) {
+		err = errors.New("it is not a regular file of bounded size")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("object file %s: %w", path, err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("object file %s: %w", path, err)
+	}
+	body, ok := bytes.CutPrefix(text, []byte(storedHead))
+	own := readNotes(body)
+	if !ok || len(own) != 1 {
+		return nil, fmt.Errorf("object file %s: it is damaged", path)
+	}
+	o := &object{token: t, path: path}
+	for o.class, o.own = range own {
+	}
+	if rv := o.complete(); rv != CKR_OK {
+		return nil, fmt.Errorf("object file %s: %w", path, rv)
+	}
+	return o, nil
+}
+
+// complete makes of an object's own values what is needed of them.
+func (o *object) complete() CKR {
+	switch o.class {
+	case CKO_CERTIFICATE:
+		if c, err := x509.ParseCertificate(o.own[CKA_VALUE]); err == nil {
+			o.certificate = c
+		}
+	case CKO_PUBLIC_KEY:
+		var rv CKR
+		o.public, rv = publicKey(o.own[CKA_MODULUS], o.own[CKA_PUBLIC_EXPONENT])
+		return rv
+	case CKO_DATA:
+	default:
+		return CKR_ATTRIBUTE_VALUE_INVALID
+	}
+	return CKR_OK
+}
+
+// publicKey is one that is used in software.
+func publicKey(modulus, exponent []byte) (*rsa.PublicKey, CKR) {
+	n, e := new(big.Int).SetBytes(modulus), new(big.Int).SetBytes(exponent)
+	if !e.IsInt64() || e.Int64() > math.MaxInt32 || e.Int64() < 3 || e.Bit(0) == 0 || n.Bit(0) == 0 {
+		return nil, CKR_ATTRIBUTE_VALUE_INVALID
+	}
+	if n.BitLen() < minBits || n.BitLen() > maxBits {
+		return nil, CKR_KEY_SIZE_RANGE
+	}
+	return &rsa.PublicKey{N: n, E: int(e.Int64())}, CKR_OK
+}
+
+// writeStored writes an object's file, whole or not at all.
+func writeStored(o *object) error {
+	if err := os.MkdirAll(filepath.Dir(o.path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(o.path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(append([]byte(storedHead), notes{o.class: o.own}.format()...))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), o.path)
+}
+
+func removeStored(o *object) error { return os.Remove(o.path) }
+
+// newPath is where a new object's file will be.
+func (t *token) newPath() string {
+	name := make([]byte, 8)
+	rand.Read(name)
+	return filepath.Join(t.storedDir(), hex.EncodeToString(name)+storedSuffix)
+}
