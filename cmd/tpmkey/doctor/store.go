@@ -33,11 +33,11 @@ func keyDirectories(m *Machine) outcome {
 		case err != nil:
 			return fail("", "%s: %v", dir, err)
 		case !node.Mode.IsDir():
-			return fail("mv "+dir+" "+dir+".old", "%s is not a directory", dir)
+			return fail("mv "+shellWord(dir)+" "+shellWord(dir+".old"), "%s is not a directory", dir)
 		case node.UID != m.UID && node.UID != 0 && m.UID != 0:
-			return fail("sudo chown -R "+m.userName(m.UID)+" "+dir, "%s belongs to %s, who can put other keys there", dir, m.userName(node.UID))
+			return fail("sudo chown -R "+m.userName(m.UID)+" "+shellWord(dir), "%s belongs to %s, who can put other keys there", dir, m.userName(node.UID))
 		case node.Mode.Perm()&0o022 != 0:
-			return fail("chmod go-w "+dir, "%s may be changed by others (mode %04o), who can put other keys there", dir, node.Mode.Perm())
+			return fail("chmod go-w "+shellWord(dir), "%s may be changed by others (mode %04o), who can put other keys there", dir, node.Mode.Perm())
 		}
 		facts = append(facts, dir+" ("+m.describe(dir)+")")
 	}
@@ -53,7 +53,7 @@ func keyFiles(m *Machine) outcome {
 	var weak []string
 	for _, k := range keys {
 		if k.ROCA() {
-			weak = append(weak, k.Name())
+			weak = append(weak, shellWord(k.Name()))
 		}
 	}
 	switch {
@@ -90,7 +90,7 @@ func isFileIn(err error, dir string) bool {
 func fixOfFiles(err error) string {
 	var file *provider.FileError
 	if errors.As(err, &file) && errors.Is(file.Err, provider.ErrInsecure) {
-		return "chmod 600 " + file.Path
+		return "chmod 600 " + shellWord(file.Path)
 	}
 	return "take out of the directory what is no key, or bring the file back from a backup"
 }
@@ -134,7 +134,7 @@ func (m *Machine) certificate(k *provider.Key) (o outcome, has bool) {
 	if errors.Is(err, provider.ErrNoCertificate) && k.Certificate() == nil && !m.exists(m.inside(k.CertificatePath())) {
 		return o, false
 	}
-	fix := "tpmkey cert " + k.Name() + " FILE, or: tpmkey cert -self-signed " + k.Name()
+	fix := "tpmkey cert " + shellWord(k.Name()) + " FILE, or: tpmkey cert -self-signed " + shellWord(k.Name())
 	if err != nil {
 		return fail(fix, "%v", err), true
 	}

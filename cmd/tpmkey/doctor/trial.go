@@ -189,7 +189,7 @@ func keysLoad(p *patient) outcome {
 func fixOfKey(k *provider.Key, err error) string {
 	switch {
 	case errors.Is(err, provider.ErrWrongTPM):
-		return "it is lost unless its TPM comes back; make another: tpmkey delete " + k.Name() + ", tpmkey new " + k.Name()
+		return "it is lost unless its TPM comes back; make another: tpmkey delete " + shellWord(k.Name()) + ", tpmkey new " + shellWord(k.Name())
 	case errors.Is(err, provider.ErrFormat):
 		return "bring " + k.Path() + " back from a backup"
 	case errors.Is(err, provider.ErrParentAuth):
