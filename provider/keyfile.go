@@ -103,7 +103,7 @@ func (f *keyFile) parseLines(text string) (err error) {
 			f.notes, err = hex.DecodeString(line[len(notesLine):])
 		}
 		if err != nil {
-			return formatError("the line %q cannot be read", line)
+			return formatError("the line %.80q cannot be read", line)
 		}
 	}
 	return nil
