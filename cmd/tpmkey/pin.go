@@ -197,6 +197,7 @@ func (t *tool) whoCounts(k *provider.Key) (string, error) {
 	if !k.NoDA() {
 		return "Wrong PINs count towards the lockout of the whole TPM, disk encryption included.", nil
 	}
+	t.close() // /dev/tpm0 opens once
 	d, err := device.Open(t.device)
 	if err != nil {
 		return "", err
