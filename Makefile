@@ -60,13 +60,13 @@ packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 tpm2-abrmd libt
 packages-build packages-demo packages-test packages-check packages-bench:
 	@scripts/packages.sh $(packages_$(@:packages-%=%))
 
-build: programs $(BUILD)/tpmkey-pkcs11.so
+build: programs $(BUILD)/tpmkey-pkcs11.so $(BUILD)/tpmkey-pkcs11-helper
 
 -include pkcs11-module/module.mk
 
 # Go knows better than make what is up to date.
 programs: packages-build
-	CGO_ENABLED=0 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/ ./cmd/tpmkey ./cmd/tpmkeyd ./cmd/tpmkey-pkcs11-helper
+	CGO_ENABLED=0 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/ ./cmd/tpmkey ./cmd/tpmkeyd
 	CGO_ENABLED=1 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/ ./cmd/tpmkey-sim
 	@# Run here, whatever machine the rest is built for.
 	for shell in bash zsh fish; do GOOS= GOARCH= CGO_ENABLED=0 $(GO) run ./cmd/tpmkey completion $$shell >$(BUILD)/completion.$$shell; done

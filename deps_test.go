@@ -53,20 +53,20 @@ var folders = map[string]folder{
 	"internal/prompt":    {imports: []string{"internal/privilege"}, never: []string{commands}},
 	"internal/privilege": {},
 
-	"pkcs11-module":       {imports: pkcs11Parts, never: []string{commands}},
+	// the core goes by two ways: into the module, and into its helper
+	"pkcs11-module":       {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
+	"pkcs11-module/core":  {imports: []string{"pkcs11-module/token", "provider", "rm/device", "internal/prompt", "internal/privilege"}, never: []string{commands}},
 	"pkcs11-module/token": {imports: []string{"provider"}},
 
 	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "internal/prompt", "cmd/tpmkey/doctor"}},
 	"cmd/tpmkey/doctor":        {imports: []string{"signer", "provider", "rm/device", "internal/prompt"}, never: []string{sockets}},
 	"cmd/tpmkeyd":              {imports: []string{"rm", "rm/device", "rm/wire", "filter"}},
-	"cmd/tpmkey-pkcs11-helper": {imports: pkcs11Parts, never: []string{commands}},
+	"cmd/tpmkey-pkcs11-helper": {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
 	"cmd/tpmkey-sim":           {},
 
 	"demo":           {},
 	"demo/tlsserver": {imports: []string{"signer"}},
 }
-
-var pkcs11Parts = []string{"pkcs11-module/token", "provider", "rm/device", "internal/prompt", "internal/privilege"}
 
 // holders names, for an import that only some folders may have, these folders.
 var holders = map[string][]string{

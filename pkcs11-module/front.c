@@ -1,5 +1,3 @@
-#include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,10 +225,10 @@ static void get_list(struct call *c, CK_ULONG *to, CK_ULONG *count)
  */
 static int run(struct call *c)
 {
-	sigset_t before;
 	void *response = NULL;
+	CK_RV rv;
 
-	if (tpmkey_forked() || !tpmkey_started()) {
+	if (!tpmkey_started()) {
 		c->rv = CKR_CRYPTOKI_NOT_INITIALIZED;
 		return 0;
 	}
@@ -243,15 +241,16 @@ static int run(struct call *c)
 	}
 	if (c->rv != CKR_OK)
 		return 0;
-	tpmkey_block_signals(&before);
-	tpmkey_core(c->bytes, c->size, &response, &c->room);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	rv = tpmkey_call(c->bytes, c->size, &response, &c->room);
 	explicit_bzero(c->bytes, c->size); /* perhaps a PIN */
 	free(c->bytes);
 	c->bytes = response;
 	c->size = response ? c->room : 0;
-	c->rv = response ? CKR_OK : CKR_HOST_MEMORY;
-	c->rv = response ? get_number(c) : CKR_HOST_MEMORY;
+	c->rv = rv;
+	if (response) {
+		rv = get_number(c);
+		fail(c, rv);
+	}
 	return c->at < c->size;
 }
 
@@ -388,8 +387,6 @@ static CK_RV n_Initialize(void *init_args)
 	struct call c;
 	CK_RV rv;
 
-	if (tpmkey_forked())
-		return CKR_FUNCTION_FAILED; /* Go does not survive fork */
 	rv = tpmkey_start();
 	if (rv != CKR_OK)
 		return rv;
@@ -406,10 +403,14 @@ static CK_RV n_Initialize(void *init_args)
 static CK_RV n_Finalize(void *reserved)
 {
 	struct call c;
+	CK_RV rv;
 
 	begin(&c, fn_Finalize);
 	put_number(&c, reserved != NULL);
-	return finish(&c);
+	rv = finish(&c);
+	if (rv == CKR_OK)
+		tpmkey_stop();
+	return rv;
 }
 
 /* CK_INFO says the version of the interface that it is asked by. */

@@ -8,7 +8,6 @@
 #ifndef TPMKEY_FRONT_H
 #define TPMKEY_FRONT_H
 
-#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,11 +43,11 @@ enum tpmkey_function { fn_none, TPMKEY_FUNCTIONS(TPMKEY_NUMBER) TPMKEY_FUNCTIONS
 /* Added to the number of a function whose pointers cannot be followed; nothing comes after it. */
 #define TPMKEY_MALFORMED ((uint64_t)1 << 32)
 
-/* start.c: the Go runtime, started at the first C_Initialize. */
+/* start.c: the core, started at the first C_Initialize, and calls of it. A response is in memory from malloc. */
 CK_RV tpmkey_start(void);
+void tpmkey_stop(void);
 int tpmkey_started(void);
-int tpmkey_forked(void);
-void tpmkey_block_signals(sigset_t *before);
+CK_RV tpmkey_call(const void *request, size_t size, void **response, size_t *response_size);
 
 /* core.go: one request in, one response out, in memory from malloc. */
 extern void tpmkey_core(void *request, size_t size, void **response, size_t *response_size);

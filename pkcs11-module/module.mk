@@ -1,8 +1,16 @@
-# The PKCS #11 module. Its linker script and its version script need absolute paths, and #cgo LDFLAGS takes neither.
+# The PKCS #11 module and its helper. The module's linker script and its version script need absolute paths, and #cgo LDFLAGS takes neither.
 module_dir := $(CURDIR)/pkcs11-module
 
+# What both are made of has a number: a module refuses the helper of another build, whose messages may mean something else.
+module_sources = $(shell find attest filter internal pkcs11-module provider rm cmd/tpmkey-pkcs11-helper go.mod go.sum \
+	-type f ! -path '*/testdata/*' ! -name '*_test.go' | LC_ALL=C sort)
+module_build = $(shell sha256sum $(module_sources) | sha256sum | cut -c 1-16)
+
 $(BUILD)/tpmkey-pkcs11.so: packages-build
-	CGO_ENABLED=1 $(GO) build -buildmode=c-shared -trimpath -buildvcs=false \
-		-ldflags "-s -w -buildid= -B none -extldflags '-Wl,-T,$(module_dir)/defer.ld -Wl,--version-script=$(module_dir)/exports.map -Wl,-z,now'" \
+	CGO_ENABLED=1 CGO_CFLAGS="$$($(GO) env CGO_CFLAGS) '-DTPMKEY_LIBEXEC=\"$(libexecdir)\"'" $(GO) build -buildmode=c-shared -trimpath -buildvcs=false \
+		-ldflags "-s -w -buildid= -B none -extldflags '-Wl,-T,$(module_dir)/defer.ld -Wl,--defsym=tpmkey_build_number=0x$(module_build) -Wl,--version-script=$(module_dir)/exports.map -Wl,-z,now'" \
 		-o $@ ./pkcs11-module
 	rm -f $(BUILD)/tpmkey-pkcs11.h
+
+$(BUILD)/tpmkey-pkcs11-helper: packages-build
+	CGO_ENABLED=0 $(GO) build $(GOCOMPILEFLAGS) -ldflags '-s -w -buildid= -B none -X main.build=$(module_build)' -o $@ ./cmd/tpmkey-pkcs11-helper

@@ -57,7 +57,8 @@ var built = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	module := filepath.Join(buildDir, "tpmkey-pkcs11.so")
-	output, err := exec.Command("make", "-s", "-C", "..", "BUILD="+buildDir, module).CombinedOutput()
+	helper := filepath.Join(buildDir, "tpmkey-pkcs11-helper")
+	output, err := exec.Command("make", "-s", "-C", "..", "BUILD="+buildDir, "libexecdir="+buildDir, module, helper).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("make %s: %w\n%s", module, err, output)
 	}

@@ -1,9 +1,10 @@
 /*
  * Starting Go inside somebody else's process: late, with the host's signals untouched, and never in a forked child, where the runtime's threads do
- * not exist and every call would hang.
+ * not exist and every call would hang. Where Go cannot run, the helper answers.
  */
 #define _GNU_SOURCE
 #include <elf.h>
+#include <errno.h>
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "front.h"
+#include "helper.h"
 
 typedef void (*init_function)(int argc, char **argv, char **envp);
 
@@ -23,11 +25,19 @@ extern init_function tpmkey_init_end[] __attribute__((weak, visibility("hidden")
 extern char **environ;
 
 static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
-static atomic_int started;
-static atomic_int forked;
+static int looked_for_helper;
 
-int tpmkey_started(void) { return atomic_load(&started); }
-int tpmkey_forked(void) { return atomic_load(&forked); }
+/*
+ * Where the core is:
+ *
+ *   nowhere ── first C_Initialize ──► here ── fork, in the child ──► elsewhere
+ *      └───────── no thread can be made ─────────────────────────────────▲
+ *
+ * Go is started once in a process, and a child that has a copy of it never gets another.
+ */
+enum core { nowhere, here, elsewhere };
+static _Atomic enum core core;
+static _Atomic pid_t process; /* that core is true of, since it is not nowhere */
 
 /* What the kernel sends a thread for its own mistake. Go makes panics of these; blocked, they would end the process. */
 static const int own_mistakes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
@@ -44,7 +54,42 @@ void tpmkey_block_signals(sigset_t *before)
 	pthread_sigmask(SIG_SETMASK, &others, before);
 }
 
-static void after_fork_in_child(void) { atomic_store(&forked, 1); }
+static void before_fork(void)
+{
+	pthread_mutex_lock(&starting);
+	tpmkey_helper_before_fork();
+}
+
+static void after_fork_in_parent(void)
+{
+	tpmkey_helper_after_fork_in_parent();
+	pthread_mutex_unlock(&starting);
+}
+
+static void after_fork_in_child(void)
+{
+	static const pthread_mutex_t new_lock = PTHREAD_MUTEX_INITIALIZER;
+
+	starting = new_lock;
+	tpmkey_helper_after_fork_in_child();
+	if (atomic_load(&core) != nowhere)
+		atomic_store(&core, elsewhere);
+	atomic_store(&process, getpid());
+}
+
+/* Not at the first C_Initialize: another thread may fork meanwhile. */
+__attribute__((constructor)) static void watch_forks(void)
+{
+	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* A child of a bare clone has called no handlers. */
+static enum core where(void)
+{
+	if (atomic_load(&core) != nowhere && atomic_load(&process) != getpid())
+		after_fork_in_child();
+	return atomic_load(&core);
+}
 
 static void *nothing(void *unused) { return unused; }
 
@@ -62,11 +107,10 @@ static const unsigned long auxiliary[] = { AT_PAGESZ, AT_HWCAP, AT_HWCAP2, AT_RA
 
 /*
  * The runtime reads its arguments, environment and auxiliary vector from one block, as the kernel lays it out. It gets a block of its own: the
- * environment as it is now, or none in a process with raised privileges. The block and its strings live as long as the process.
+ * host's name, the environment as it is now, or none in a process with raised privileges. The block and its strings live as long as the process.
  */
 static char **argument_block(void)
 {
-	static char name[] = "tpmkey-pkcs11";
 	char **from = getauxval(AT_SECURE) ? NULL : environ;
 	size_t count = 0, i, at = 0;
 	char **block;
@@ -77,7 +121,7 @@ static char **argument_block(void)
 	block = calloc(1 + 1 + count + 1 + 2 * (AUXILIARY + 1), sizeof *block);
 	if (!block)
 		return NULL;
-	block[at++] = name;
+	block[at++] = program_invocation_name;
 	block[at++] = NULL;
 	for (i = 0; i < count; i++) {
 		char *copy = strdup(from[i]);
@@ -96,33 +140,93 @@ static char **argument_block(void)
 	return block;
 }
 
-static CK_RV start_locked(void)
+static CK_RV start_here(void)
 {
 	init_function *init;
-	char **block;
+	char **block = argument_block();
 
-	if (!can_make_threads())
-		return CKR_HOST_MEMORY;
-	block = argument_block();
-	if (!block || pthread_atfork(NULL, NULL, after_fork_in_child) != 0)
+	if (!block)
 		return CKR_HOST_MEMORY;
 	for (init = tpmkey_init_start; init < tpmkey_init_end; init++)
 		(*init)(1, block, block + 2);
-	atomic_store(&started, 1);
+	atomic_store(&core, here);
 	return CKR_OK;
 }
 
-/* Starts Go, once. Its threads inherit the blocked signals, so that none of them ever takes one of the host's. */
+static CK_RV start_locked(void)
+{
+	if (!looked_for_helper)
+		tpmkey_find_helper();
+	looked_for_helper = 1;
+	if (where() == here)
+		return CKR_OK;
+	if (where() == nowhere) {
+		atomic_store(&process, getpid());
+		if (can_make_threads())
+			return start_here();
+		atomic_store(&core, elsewhere);
+	}
+	return tpmkey_helper_start();
+}
+
+/* Starts the core where it can be. Go's threads inherit the blocked signals, so that none of them ever takes one of the host's. */
 CK_RV tpmkey_start(void)
 {
 	sigset_t before;
-	CK_RV rv = CKR_OK;
+	CK_RV rv;
 
+	where(); /* a lock that a thread of the parent's held is not waited for */
 	tpmkey_block_signals(&before);
 	pthread_mutex_lock(&starting);
-	if (!tpmkey_started())
-		rv = start_locked();
+	rv = start_locked();
 	pthread_mutex_unlock(&starting);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return rv;
+}
+
+void tpmkey_stop(void)
+{
+	if (where() == elsewhere)
+		tpmkey_helper_end();
+}
+
+static CK_RV call_here(const void *request, size_t size, void **response, size_t *response_size)
+{
+	sigset_t before;
+
+	tpmkey_block_signals(&before);
+	tpmkey_core((void *)request, size, response, response_size);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return *response ? CKR_OK : CKR_HOST_MEMORY;
+}
+
+CK_RV tpmkey_call(const void *request, size_t size, void **response, size_t *response_size)
+{
+	int cancel;
+	CK_RV rv = CKR_CRYPTOKI_NOT_INITIALIZED;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	switch (where()) {
+	case nowhere:
+		break;
+	case here:
+		rv = call_here(request, size, response, response_size);
+		break;
+	case elsewhere:
+		rv = tpmkey_helper_call(request, size, response, response_size);
+	}
+	pthread_setcancelstate(cancel, NULL);
+	return rv;
+}
+
+int tpmkey_started(void)
+{
+	switch (where()) {
+	case here:
+		return 1;
+	case elsewhere:
+		return tpmkey_helper_runs();
+	default:
+		return 0;
+	}
 }

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tpmkey.example/rm/tpmtest"
+)
+
+// hosts compiles a host of testdata once for all tests.
+var hosts = struct {
+	sync.Mutex
+	programs map[string]string
+}{programs: map[string]string{}}
+
+func hostInC(t testing.TB, name string) string {
+	t.Helper()
+	module(t) // makes buildDir
+	hosts.Lock()
+	defer hosts.Unlock()
+	if program := hosts.programs[name]; program != "" {
+		return program
+	}
+	program := filepath.Join(buildDir, "host-"+name)
+	output, err := exec.Command("gcc", "-Wall", "-Wextra", "-Werror", "-I/usr/include/p11-kit-1", "-o", program, "testdata/"+name+".c", "-ldl", "-lpthread").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	hosts.programs[name] = program
+	return program
+}
+
+// daemon is tpmkeyd, built once for all tests.
+var daemon = sync.OnceValues(func() ([]byte, error) {
+	return exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(buildDir, "tpmkeyd"), "../cmd/tpmkeyd").CombinedOutput()
+})
+
+// newShared is a setting for hosts of many processes: tpmkeyd shares the chip among them.
+func newShared(t testing.TB) *setting {
+	t.Helper()
+	module(t)
+	if output, err := daemon(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	s := newSetting(t, true)
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "tpms.sock")
+	command := exec.Command(filepath.Join(buildDir, "tpmkeyd"), "-device", s.spec, "-listen", socket, "-state", filepath.Join(dir, "state"))
+	tpmtest.Start(t, command, tpmtest.Listens(socket))
+	s.spec = "broker:" + socket
+	return s
+}
+
+// runHost wants a mode of a host to end well and to say nothing, and no helper to be left.
+func (s *setting) runHost(t *testing.T, host, mode string, argument int) {
+	t.Helper()
+	c := exec.Command(hostInC(t, host), module(t), mode, strconv.Itoa(argument))
+	c.Env = append(s.environment(), "TPMKEY_LOG="+filepath.Join(s.home, "log"))
+	if output, err := c.CombinedOutput(); err != nil || len(output) > 0 {
+		log, _ := os.ReadFile(filepath.Join(s.home, "log"))
+		t.Errorf("%v\n%s%s", err, output, log)
+	}
+	noHelpers(t)
+}
+
+// helpers lists the processes that run this test's helper.
+func helpers(t testing.TB) (pids []int) {
+	t.Helper()
+	processes, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil || len(processes) == 0 {
+		t.Fatal("processes: ", err)
+	}
+	for _, process := range processes {
+		program, _ := os.Readlink(process)
+		if strings.TrimSuffix(program, " (deleted)") == filepath.Join(buildDir, "tpmkey-pkcs11-helper") {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(process)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// noHelpers waits for those whose host has ended: they take leave of the chip.
+func noHelpers(t testing.TB) {
+	t.Helper()
+	var left []int
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if left = helpers(t); len(left) == 0 {
+			return
+		}
+	}
+	t.Errorf("helpers %v outlive their hosts", left)
+}
+
+// Hosts that fork.
+func TestForks(t *testing.T) {
+	for mode, n := range map[string]int{"direct": children, "finalize": children, "many": signatures, "uninitialized": 10000, "descendants": 3} {
+		t.Run(mode, func(t *testing.T) { newShared(t).runHost(t, "forks", mode, n) })
+	}
+}

@@ -1,0 +1,147 @@
+/*
+ * A host that forks, as servers do: nginx's master is itself a forked child.
+ *
+ *   forks MODULE direct|finalize|many|uninitialized|descendants N
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host.h"
+
+enum { THREADS = 4, AT_ONCE = 4 };
+
+static atomic_int done;
+static atomic_int parent_signatures;
+
+static void *signer(void *unused)
+{
+	CK_SESSION_HANDLE s = open_session();
+	CK_OBJECT_HANDLE key = private_key(s);
+
+	while (!done && !failed) {
+		sign(s, key);
+		parent_signatures++;
+	}
+	CHECK(CKR_OK, f->C_CloseSession(s));
+	return unused;
+}
+
+static void child(int finalize_first, int signatures)
+{
+	alarm(120); /* a call that hangs is a failure */
+	if (finalize_first)
+		CHECK(CKR_CRYPTOKI_NOT_INITIALIZED, f->C_Finalize(NULL));
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	use(signatures);
+	CHECK(CKR_OK, f->C_Finalize(NULL));
+	_exit(failed);
+}
+
+static void reap(void)
+{
+	int status = -1;
+
+	EXPECT(wait(&status) > 0 && status == 0, "a child ended with status %d", status);
+}
+
+/* Children of a parent whose threads are in the middle of calls. */
+static void fork_while_signing(int children, int finalize_first)
+{
+	pthread_t thread[THREADS];
+	int i;
+
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	for (i = 0; i < THREADS; i++)
+		pthread_create(&thread[i], NULL, signer, NULL);
+	for (i = 0; i < children; i++) {
+		if (i >= AT_ONCE)
+			reap();
+		if (fork() == 0)
+			child(finalize_first, 10);
+	}
+	for (i = 0; i < AT_ONCE && i < children; i++)
+		reap();
+	done = 1;
+	for (i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	EXPECT(parent_signatures >= children, "the parent signed %d times", parent_signatures);
+	use(1);
+	CHECK(CKR_OK, f->C_Finalize(NULL));
+}
+
+static void direct(int children) { fork_while_signing(children, 0); }
+static void finalize(int children) { fork_while_signing(children, 1); }
+
+static void many(int signatures)
+{
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	use(1);
+	if (fork() == 0) {
+		CHECK(CKR_OK, f->C_Initialize(NULL));
+		use(signatures);
+		CHECK(CKR_OK, f->C_Finalize(NULL));
+		_exit(failed);
+	}
+	reap();
+	use(1);
+}
+
+/* Calls in a child that has not initialised answer at once. */
+static void uninitialized(int calls)
+{
+	CK_SESSION_HANDLE s;
+	struct timeval start, end;
+	int i;
+
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	s = open_session();
+	if (fork() == 0) {
+		alarm(10);
+		gettimeofday(&start, NULL);
+		for (i = 0; i < calls && !failed; i++) {
+			CHECK(CKR_CRYPTOKI_NOT_INITIALIZED, f->C_CloseSession(s));
+			CHECK(CKR_CRYPTOKI_NOT_INITIALIZED, f->C_Finalize(NULL));
+		}
+		gettimeofday(&end, NULL);
+		EXPECT(end.tv_sec - start.tv_sec < 2, "%d calls took %ld seconds", 2 * calls, (long)(end.tv_sec - start.tv_sec));
+		_exit(failed);
+	}
+	reap();
+	use(1);
+}
+
+/* A child has nothing of its parent's: neither its handles nor its helper. */
+static void descend(int generations)
+{
+	CK_SESSION_HANDLE s;
+	CK_SESSION_INFO info;
+
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	s = open_session();
+	use(1);
+	if (generations > 0 && fork() == 0) {
+		CHECK(CKR_CRYPTOKI_NOT_INITIALIZED, f->C_GetSessionInfo(s, &info));
+		descend(generations - 1);
+		_exit(failed);
+	}
+	if (generations > 0)
+		reap();
+	CHECK(CKR_OK, f->C_GetSessionInfo(s, &info));
+	use(1);
+	CHECK(CKR_OK, f->C_Finalize(NULL));
+	CHECK(CKR_CRYPTOKI_NOT_INITIALIZED, f->C_GetSessionInfo(s, &info));
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	CHECK(CKR_SESSION_HANDLE_INVALID, f->C_GetSessionInfo(s, &info));
+	use(1);
+	CHECK(CKR_OK, f->C_Finalize(NULL));
+}
+
+static const struct mode modes[] = {
+	{ "direct", direct }, { "finalize", finalize }, { "many", many }, { "uninitialized", uninitialized }, { "descendants", descend },
+};
+
+MAIN(modes)
