@@ -104,3 +104,20 @@ func TestForks(t *testing.T) {
 		t.Run(mode, func(t *testing.T) { newShared(t).runHost(t, "forks", mode, n) })
 	}
 }
+
+// Hosts that watch what the module does to them.
+func TestDisturbances(t *testing.T) {
+	for _, row := range []struct {
+		mode string
+		n    int
+	}{{"load", 0}, {"cycle", rounds}, {"signals", 20}, {"handlers", 0}, {"handlers", 1}} {
+		t.Run(row.mode, func(t *testing.T) { newShared(t).runHost(t, "disturb", row.mode, row.n) })
+	}
+}
+
+// Hosts and helpers that lose one another.
+func TestLost(t *testing.T) {
+	for _, mode := range []string{"quiet", "exit", "killed", "closed", "reused", "sockets", "died", "group"} {
+		t.Run(mode, func(t *testing.T) { newShared(t).runHost(t, "lost", mode, 0) })
+	}
+}

@@ -16,6 +16,7 @@
 
 #include "front.h"
 #include "helper.h"
+#include "signals.h"
 
 typedef void (*init_function)(int argc, char **argv, char **envp);
 
@@ -39,29 +40,16 @@ enum core { nowhere, here, elsewhere };
 static _Atomic enum core core;
 static _Atomic pid_t process; /* that core is true of, since it is not nowhere */
 
-/* What the kernel sends a thread for its own mistake. Go makes panics of these; blocked, they would end the process. */
-static const int own_mistakes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
-
-/* While Go runs on a thread of the host's, the host's signals wait: a handler would otherwise run on a stack of Go's. */
-void tpmkey_block_signals(sigset_t *before)
-{
-	sigset_t others;
-	size_t i;
-
-	sigfillset(&others);
-	for (i = 0; i < sizeof own_mistakes / sizeof own_mistakes[0]; i++)
-		sigdelset(&others, own_mistakes[i]);
-	pthread_sigmask(SIG_SETMASK, &others, before);
-}
-
 static void before_fork(void)
 {
 	pthread_mutex_lock(&starting);
 	tpmkey_helper_before_fork();
+	tpmkey_signals_before_fork();
 }
 
 static void after_fork_in_parent(void)
 {
+	tpmkey_signals_after_fork_in_parent();
 	tpmkey_helper_after_fork_in_parent();
 	pthread_mutex_unlock(&starting);
 }
@@ -72,6 +60,7 @@ static void after_fork_in_child(void)
 
 	starting = new_lock;
 	tpmkey_helper_after_fork_in_child();
+	tpmkey_signals_after_fork_in_child();
 	if (atomic_load(&core) != nowhere)
 		atomic_store(&core, elsewhere);
 	atomic_store(&process, getpid());
@@ -107,10 +96,12 @@ static const unsigned long auxiliary[] = { AT_PAGESZ, AT_HWCAP, AT_HWCAP2, AT_RA
 
 /*
  * The runtime reads its arguments, environment and auxiliary vector from one block, as the kernel lays it out. It gets a block of its own: the
- * host's name, the environment as it is now, or none in a process with raised privileges. The block and its strings live as long as the process.
+ * host's name, the environment as it is now, or none in a process with raised privileges. GODEBUG is ours: Go shall not interrupt its threads by
+ * SIGURG, which is the host's. The block and its strings live as long as the process.
  */
 static char **argument_block(void)
 {
+	static char debug[] = "GODEBUG=asyncpreemptoff=1";
 	char **from = getauxval(AT_SECURE) ? NULL : environ;
 	size_t count = 0, i, at = 0;
 	char **block;
@@ -118,17 +109,18 @@ static char **argument_block(void)
 
 	while (from && from[count])
 		count++;
-	block = calloc(1 + 1 + count + 1 + 2 * (AUXILIARY + 1), sizeof *block);
+	block = calloc(1 + 1 + 1 + count + 1 + 2 * (AUXILIARY + 1), sizeof *block);
 	if (!block)
 		return NULL;
 	block[at++] = program_invocation_name;
 	block[at++] = NULL;
+	block[at++] = debug;
 	for (i = 0; i < count; i++) {
-		char *copy = strdup(from[i]);
-
-		if (!copy)
+		if (strncmp(from[i], debug, sizeof "GODEBUG") == 0)
+			continue;
+		block[at] = strdup(from[i]);
+		if (!block[at++])
 			return NULL;
-		block[at++] = copy;
 	}
 	block[at++] = NULL;
 	vector = (ElfW(auxv_t) *)(block + at);
@@ -140,15 +132,30 @@ static char **argument_block(void)
 	return block;
 }
 
+/* Go starts on a thread of its own; the first call waits for it. */
+static void wait_for_go(void)
+{
+	uint64_t no_function = fn_none;
+	void *response;
+	size_t size;
+
+	tpmkey_core(&no_function, sizeof no_function, &response, &size);
+	free(response);
+}
+
 static CK_RV start_here(void)
 {
 	init_function *init;
 	char **block = argument_block();
+	static struct sigaction handlers[NSIG]; /* large for a small stack */
 
 	if (!block)
 		return CKR_HOST_MEMORY;
+	tpmkey_save_handlers(handlers);
 	for (init = tpmkey_init_start; init < tpmkey_init_end; init++)
 		(*init)(1, block, block + 2);
+	wait_for_go();
+	tpmkey_restore_handlers(handlers);
 	atomic_store(&core, here);
 	return CKR_OK;
 }
@@ -192,11 +199,11 @@ void tpmkey_stop(void)
 
 static CK_RV call_here(const void *request, size_t size, void **response, size_t *response_size)
 {
-	sigset_t before;
+	struct entry e;
 
-	tpmkey_block_signals(&before);
+	tpmkey_enter(&e);
 	tpmkey_core((void *)request, size, response, response_size);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	tpmkey_leave(&e);
 	return *response ? CKR_OK : CKR_HOST_MEMORY;
 }
 

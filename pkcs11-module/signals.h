@@ -1,0 +1,25 @@
+/* Go and the signals of its host. */
+#ifndef TPMKEY_SIGNALS_H
+#define TPMKEY_SIGNALS_H
+
+#include <signal.h>
+
+/* What a thread's call has to put back. */
+struct entry {
+	sigset_t mask;
+	int pipe_pending;
+};
+
+void tpmkey_block_signals(sigset_t *before);
+void tpmkey_enter(struct entry *e);
+void tpmkey_leave(const struct entry *e);
+
+/* Both around Go's start, with NSIG handlers. */
+void tpmkey_save_handlers(struct sigaction *handlers);
+void tpmkey_restore_handlers(const struct sigaction *handlers);
+
+void tpmkey_signals_before_fork(void);
+void tpmkey_signals_after_fork_in_parent(void);
+void tpmkey_signals_after_fork_in_child(void);
+
+#endif
