@@ -3,6 +3,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,6 +41,9 @@ func (c core) askPIN(k *provider.Key, wrong error) ([]byte, error) {
 		q.Again = provider.ErrWrongPIN.Error()
 	}
 	pin, err := prompt.PIN(context.Background(), q)
+	if errors.Is(err, prompt.ErrCancelled) {
+		return nil, fmt.Errorf("%w: %w: %w", provider.ErrPIN, token.CKR_FUNCTION_CANCELED, err)
+	}
 	if err != nil {
 		err = fmt.Errorf("%w: %w", provider.ErrPIN, err)
 	}

@@ -44,6 +44,7 @@ const (
 	CKR_OPERATION_ACTIVE               CKR = 0x90
 	CKR_OPERATION_NOT_INITIALIZED      CKR = 0x91
 	CKR_PIN_INCORRECT                  CKR = 0xa0
+	CKR_PIN_INVALID                    CKR = 0xa1
 	CKR_PIN_LEN_RANGE                  CKR = 0xA2
 	CKR_PIN_LOCKED                     CKR = 0xa4
 	CKR_SESSION_HANDLE_INVALID         CKR = 0xb3

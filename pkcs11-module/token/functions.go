@@ -8,13 +8,13 @@ var functions = [...]function{
 	3:  initialized(getInfo),
 	4:  nil, // C_GetFunctionList is the front's
 	5:  initialized(getSlotList),
-	6:  onSlot(getSlotInfo),
-	7:  onSlot(getTokenInfo),
+	6:  initialized(getSlotInfo),
+	7:  initialized(getTokenInfo),
 	8:  onSlot(getMechanismList),
 	9:  onSlot(getMechanismInfo),
-	10: onSlot(func(*token, *request, *response) CKR { return CKR_TOKEN_WRITE_PROTECTED }), // C_InitToken: nothing to initialise
-	11: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),                                          // C_InitPIN
-	12: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),                                          // C_SetPIN
+	10: initialized(initToken),
+	11: onSession(initPIN),
+	12: onSession(setPIN),
 	13: onSlot(openSession),
 	14: initialized(closeSession),
 	15: onSlot(closeAllSessions),

@@ -86,6 +86,7 @@ func initialize(l *Library, r *request, _ *response) CKR {
 	}
 	l.keys, l.sessions = l.open(), map[uint64]*session{}
 	l.tokens = []*token{newToken(l, l.keys)}
+	l.findTokens()
 	return CKR_OK
 }
 

@@ -43,33 +43,70 @@ func loginUser(s *session, r *request, _ *response) CKR {
 	return s.login(as, pin)
 }
 
+// logins are the users that can log in.
+var logins = map[uint64]login{CKU_USER: user, CKU_SO: officer}
+
 // login logs in. On the first token nothing needs it, so that any PIN is right: hosts that always ask, or always log in, go on. Keys that have a PIN are
 // tried with it.
 func (s *session) login(as uint64, pin []byte) CKR {
-	t := s.token
+	t, who := s.token, logins[as]
+	if t.classic != nil {
+		t.classic.mu.Lock() // one tries a PIN at a time
+		defer t.classic.mu.Unlock()
+	}
+	if rv := t.mayLogin(as); rv != CKR_OK {
+		return rv
+	}
+	pin, err := t.secret(who, pin)
+	if err != nil {
+		return t.library.returnValue("C_Login", err)
+	}
 	t.library.mu.Lock()
 	defer t.library.mu.Unlock()
+	t.user, t.pin, t.tried = who, pin, map[string]bool{}
+	t.logins++
+	return CKR_OK
+}
+
+// mayLogin tells whether the states of sessions let somebody log in (PKCS #11 v2.40, 5.6).
+func (t *token) mayLogin(as uint64) CKR {
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	who := logins[as]
 	switch {
 	case as == CKU_CONTEXT_SPECIFIC:
 		return CKR_OPERATION_NOT_INITIALIZED // no key asks for it
-	case as != CKU_USER:
+	case who == nobody || who == officer && t.classic == nil:
 		return CKR_USER_TYPE_INVALID
-	case t.user != nobody:
+	case t.user == who:
 		return CKR_USER_ALREADY_LOGGED_IN
+	case t.user != nobody:
+		return CKR_USER_ANOTHER_ALREADY_LOGGED_IN
+	case who == officer && t.hasSession(func(s *session) bool { return !s.readWrite }):
+		return CKR_SESSION_READ_ONLY_EXISTS
 	}
-	t.user, t.pin, t.tried = user, bytes.Clone(pin), map[string]bool{}
 	return CKR_OK
+}
+
+// secret is what a login is worth: the PIN itself, or what it opens.
+func (t *token) secret(who login, pin []byte) ([]byte, error) {
+	if t.classic == nil {
+		return bytes.Clone(pin), nil
+	}
+	return t.classic.unwrap(who, pin)
 }
 
 // forgetLogin is the end of a login. The caller holds the library's mu.
 func (t *token) forgetLogin() {
 	for _, o := range t.objects.byHandle {
-		if o.class == CKO_PRIVATE_KEY && t.tried[o.key.Path()] {
+		if o.class == CKO_PRIVATE_KEY && t.tried[string(o.public.N.Bytes())] {
 			o.key.ForgetPIN()
 		}
 	}
+	t.remove(func(o *object) bool { return t.classic != nil && o.owner != nil && o.is(CKA_PRIVATE) })
 	clear(t.pin)
 	t.user, t.pin, t.tried = nobody, nil, nil
+	t.logins++
 }
 
 func logout(s *session, _ *request, _ *response) CKR {
@@ -87,10 +124,11 @@ func logout(s *session, _ *request, _ *response) CKR {
 func (o *object) givePIN() error {
 	t := o.token
 	t.library.mu.Lock()
-	give := len(t.pin) > 0 && o.key.HasPIN() && !t.tried[o.key.Path()]
+	modulus := string(o.public.N.Bytes())
+	give := len(t.pin) > 0 && o.key.HasPIN() && !t.tried[modulus]
 	pin := bytes.Clone(t.pin)
 	if give {
-		t.tried[o.key.Path()] = true
+		t.tried[modulus] = true
 	}
 	t.library.mu.Unlock()
 	defer clear(pin)

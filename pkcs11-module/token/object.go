@@ -124,7 +124,8 @@ func (t *token) remove(which func(*object) bool) {
 		}
 		delete(t.objects.byHandle, handle)
 		if o.owner != nil && o.class == CKO_PRIVATE_KEY {
-			go t.keys.Forget(o.key) // it waits for the TPM, perhaps
+			t.keys.Forget(o.key)
+			delete(t.tried, string(o.public.N.Bytes())) // a copy of it needs the PIN anew
 		}
 	}
 	t.objects.order = kept

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -443,5 +444,24 @@ func TestPINOfLogin(t *testing.T) {
 		sign(row.want)
 		h.want(CKR_OK, fnLogout, s)
 		sign(CKR_USER_NOT_LOGGED_IN)
+	}
+}
+
+// Whoever does not want to give a PIN is told to have cancelled, and a PIN that is asked for is used.
+func TestPINThatIsAskedFor(t *testing.T) {
+	h := newHost(t, t.TempDir(), tpmtest.SWTPM(t))
+	if _, err := h.library.keys.Create("pinned", provider.Template{PIN: []byte("1234")}); err != nil {
+		t.Fatal(err)
+	}
+	s := h.session()
+	private := h.one(s, CKO_PRIVATE_KEY)
+	for _, row := range []struct {
+		pin  string
+		err  error
+		want CKR
+	}{{"", fmt.Errorf("%w: %w", provider.ErrPIN, CKR_FUNCTION_CANCELED), CKR_FUNCTION_CANCELED}, {"", provider.ErrPIN, CKR_USER_NOT_LOGGED_IN}, {"1234", nil, CKR_OK}} {
+		h.library.keys.AskPIN(func(*provider.Key, error) ([]byte, error) { return []byte(row.pin), row.err })
+		h.want(CKR_OK, fnSignInit, s, mech(CKM_RSA_PKCS, nil), private)
+		h.want(row.want, fnSign, s, str(data), have(256))
 	}
 }

@@ -51,6 +51,7 @@ type operation struct {
 	digest hash.Hash // over the data, where the mechanism computes one
 	data   []byte    // else the data itself
 	begun  bool      // …Update was called
+	login  int       // that it began in; a logout ends what needs one
 	result []byte    // a plaintext or recovered data that did not fit into the host's room
 }
 
@@ -65,12 +66,12 @@ func (s *session) begin(k kind, r *request) CKR {
 		handle = r.number()
 	}
 	switch {
-	case r.bad || !present && s.operations[k] == nil:
+	case r.bad || !present && s.running(k) == nil:
 		return CKR_ARGUMENTS_BAD
 	case !present:
 		s.cancel(k)
 		return CKR_OK
-	case s.operations[k] != nil:
+	case s.running(k) != nil:
 		return CKR_OPERATION_ACTIVE
 	}
 	o, rv := s.operation(k, use, handle)
@@ -112,6 +113,7 @@ func (o *operation) takeKey(s *session, k kind, handle uint64) CKR {
 	if found.class != CKO_PRIVATE_KEY {
 		return CKR_OK
 	}
+	o.login = s.token.loginNumber()
 	return s.library.returnValue("C_Login", found.givePIN())
 }
 
@@ -135,6 +137,22 @@ func (o *operation) take(use mechanismUse) (rv CKR) {
 		return CKR_MECHANISM_PARAM_INVALID
 	}
 	return CKR_OK
+}
+
+// running gives the operation that is under way, unless a logout has ended it.
+func (s *session) running(k kind) *operation {
+	o := s.operations[k]
+	if o != nil && o.key != nil && kinds[k].class == CKO_PRIVATE_KEY && s.token.classic != nil && o.login != s.token.loginNumber() {
+		s.cancel(k)
+		return nil
+	}
+	return o
+}
+
+func (t *token) loginNumber() int {
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	return t.logins
 }
 
 // cancel ends an operation, whatever it had.
@@ -185,7 +203,7 @@ func (o *operation) publicOperation(in []byte) []byte {
 
 // update takes a part of the data of the operation that is under way.
 func (s *session) update(k kind, r *request) CKR {
-	part, o := r.bytes(), s.operations[k]
+	part, o := r.bytes(), s.running(k)
 	switch {
 	case o == nil:
 		return CKR_OPERATION_NOT_INITIALIZED
@@ -208,7 +226,7 @@ func (s *session) updateWithoutOutput(k kind, r *request, out *response) CKR {
 
 // whole is the operation of a function that takes all data at once, which cannot follow an update of it (5.11).
 func (s *session) whole(k kind, r *request) (*operation, CKR) {
-	o := s.operations[k]
+	o := s.running(k)
 	switch {
 	case o == nil || o.begun:
 		return nil, CKR_OPERATION_NOT_INITIALIZED
@@ -221,7 +239,7 @@ func (s *session) whole(k kind, r *request) (*operation, CKR) {
 
 // final is the operation of a …Final function.
 func (s *session) final(k kind, r *request) (*operation, CKR) {
-	o := s.operations[k]
+	o := s.running(k)
 	switch {
 	case o == nil:
 		return nil, CKR_OPERATION_NOT_INITIALIZED

@@ -3,6 +3,7 @@ package token
 import (
 	"crypto/sha256"
 	"fmt"
+	"path/filepath"
 )
 
 // The first slot is always there. What it and its token are called.
@@ -27,62 +28,125 @@ func getInfo(_ *Library, r *request, out *response) CKR {
 	return CKR_OK
 }
 
-func getSlotList(_ *Library, r *request, out *response) CKR {
-	r.flag() // a token is always present
-	to := r.room()
+// getSlotList is C_GetSlotList (5.5). Tokens that came since are found when the host asks how many there are. Behind the last one is a slot for one more.
+func getSlotList(l *Library, r *request, out *response) CKR {
+	present, to := r.flag(), r.room()
 	if r.bad {
 		return CKR_ARGUMENTS_BAD
 	}
-	return list(out, to, []uint64{slotID})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keys == nil {
+		return CKR_CRYPTOKI_NOT_INITIALIZED
+	}
+	if !to.wanted {
+		l.findTokens()
+	}
+	var slots []uint64
+	for _, t := range l.tokens {
+		slots = append(slots, t.slot)
+	}
+	if !present {
+		slots = append(slots, uint64(len(l.tokens)))
+	}
+	return list(out, to, slots)
 }
 
-// onSlot makes a function of one that works on the slot that is named first.
+// tokenOf gives the token in a slot.
+func (l *Library) tokenOf(slot uint64) (*token, CKR) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch n := uint64(len(l.tokens)); {
+	case slot < n:
+		return l.tokens[slot], CKR_OK
+	case slot == n:
+		return nil, CKR_TOKEN_NOT_PRESENT
+	}
+	return nil, CKR_SLOT_ID_INVALID
+}
+
+// onSlot makes a function of one that works on the token in the slot that is named first.
 func onSlot(f func(t *token, r *request, out *response) CKR) function {
 	return initialized(func(l *Library, r *request, out *response) CKR {
 		slot := r.number()
-		l.mu.Lock()
-		bad := r.bad || slot >= uint64(len(l.tokens))
-		var t *token
-		if !bad {
-			t = l.tokens[slot]
-		}
-		l.mu.Unlock()
-		if bad {
+		if r.bad {
 			return CKR_SLOT_ID_INVALID
+		}
+		t, rv := l.tokenOf(slot)
+		if rv != CKR_OK {
+			return rv
 		}
 		return f(t, r, out)
 	})
 }
 
-func getSlotInfo(_ *token, r *request, out *response) CKR {
-	out.padded("TPM 2.0", 64).padded(manufacturer, 32).number(CKF_TOKEN_PRESENT).version(0, 0).version(0, 0)
+// getSlotInfo is C_GetSlotInfo (5.5).
+func getSlotInfo(l *Library, r *request, out *response) CKR {
+	t, rv := l.tokenOf(r.number())
+	if r.bad || rv == CKR_SLOT_ID_INVALID {
+		return CKR_SLOT_ID_INVALID
+	}
+	var flags uint64
+	if t != nil {
+		flags |= CKF_TOKEN_PRESENT
+	}
+	if t == nil || t.classic != nil {
+		flags |= CKF_REMOVABLE_DEVICE
+	}
+	out.padded("TPM 2.0", 64).padded(manufacturer, 32).number(flags).version(0, 0).version(0, 0)
 	return CKR_OK
 }
 
-// getTokenInfo is C_GetTokenInfo (5.5). The token needs no login; the TPM is not asked.
-func getTokenInfo(t *token, r *request, out *response) CKR {
-	t.library.mu.Lock()
-	var sessions, writing uint64
-	for _, s := range t.library.sessions {
-		if s.token == t {
-			sessions++
-		}
-		if s.token == t && s.readWrite {
-			writing++
-		}
+// getTokenInfo is C_GetTokenInfo (5.5). The TPM is not asked. Hosts ask before C_InitToken too: in the slot without a token is one that is not initialised.
+func getTokenInfo(l *Library, r *request, out *response) CKR {
+	t, rv := l.tokenOf(r.number())
+	if r.bad || rv == CKR_SLOT_ID_INVALID {
+		return CKR_SLOT_ID_INVALID
 	}
-	t.library.mu.Unlock()
+	sessions, writing := t.sessions()
 	out.padded(t.label(), 32).padded(manufacturer, 32).padded(model, 16).padded(t.serialNumber(), 16)
-	out.number(CKF_TOKEN_INITIALIZED | CKF_RNG | CKF_USER_PIN_INITIALIZED)
+	flags, shortest, longest := t.flags()
+	out.number(flags)
 	out.number(0).number(sessions).number(0).number(writing) // as many sessions as one likes
-	out.number(maxPIN).number(0)
+	out.number(longest).number(shortest)
 	out.number(unavailable).number(unavailable).number(unavailable).number(unavailable)
 	out.version(0, 0).version(0, 0).padded("", 16)
 	return CKR_OK
 }
 
+// flags are those of CK_TOKEN_INFO (3.2), with the lengths of PINs.
+func (t *token) flags() (flags, shortest, longest uint64) {
+	if t == nil {
+		return CKF_RNG, minClassicPIN, maxClassicPIN
+	}
+	flags = CKF_TOKEN_INITIALIZED | CKF_RNG
+	if t.classic == nil {
+		return flags | CKF_USER_PIN_INITIALIZED, 0, maxPIN
+	}
+	flags |= CKF_LOGIN_REQUIRED
+	state := t.classic.read()
+	for flag, set := range map[uint64]bool{
+		CKF_USER_PIN_INITIALIZED: state.wrapped[userKey] != nil,
+		CKF_USER_PIN_COUNT_LOW:   state.failed[userKey] > 0,
+		CKF_USER_PIN_LOCKED:      t.classic.isLocked(userKey),
+		CKF_SO_PIN_COUNT_LOW:     state.failed[officerKey] > 0,
+		CKF_SO_PIN_LOCKED:        t.classic.isLocked(officerKey),
+	} {
+		if set {
+			flags |= flag
+		}
+	}
+	return flags, minClassicPIN, maxClassicPIN
+}
+
 // serialNumber tells the stores of two users apart: 16 hex digits of the SHA-256 of the store's path.
 func (t *token) serialNumber() string {
+	if t == nil {
+		return ""
+	}
+	if t.classic != nil {
+		return filepath.Base(t.classic.dir)
+	}
 	sum := sha256.Sum256([]byte(t.keys.Dirs()[0]))
 	return fmt.Sprintf("%x", sum[:8])
 }
@@ -97,4 +161,22 @@ func waitForSlotEvent(_ *Library, r *request, _ *response) CKR {
 		return CKR_NO_EVENT
 	}
 	return CKR_FUNCTION_NOT_SUPPORTED
+}
+
+// sessions counts the token's, and those of them that may write.
+func (t *token) sessions() (all, writing uint64) {
+	if t == nil {
+		return 0, 0
+	}
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	for _, s := range t.library.sessions {
+		if s.token == t {
+			all++
+		}
+		if s.token == t && s.readWrite {
+			writing++
+		}
+	}
+	return all, writing
 }

@@ -102,21 +102,25 @@ func publicKey(modulus, exponent []byte) (*rsa.PublicKey, CKR) {
 	return &rsa.PublicKey{N: n, E: int(e.Int64())}, CKR_OK
 }
 
-// writeStored writes an object's file, whole or not at all.
 func writeStored(o *object) error {
-	if err := os.MkdirAll(filepath.Dir(o.path), 0o700); err != nil {
+	return writeWhole(o.path, append([]byte(storedHead), notes{o.class: o.own}.format()...))
+}
+
+// writeWhole writes a file whole or not at all.
+func writeWhole(path string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(o.path), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.Write(append([]byte(storedHead), notes{o.class: o.own}.format()...))
+	_, err = f.Write(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), o.path)
+	return os.Rename(f.Name(), path)
 }
 
 func removeStored(o *object) error { return os.Remove(o.path) }

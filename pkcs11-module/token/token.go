@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"sync"
 
 	"tpmkey.example/provider"
@@ -18,8 +19,9 @@ type token struct {
 	// Guarded by the library's mu.
 	objects objects
 	user    login
-	pin     []byte          // what C_Login was given
-	tried   map[string]bool // the files of keys that were given it
+	pin     []byte          // what C_Login was given; on a classic token, the authValue of its keys
+	tried   map[string]bool // the moduli of keys that were given it
+	logins  int             // how many there were
 }
 
 // A login is who has logged in.
@@ -35,11 +37,23 @@ func newToken(l *Library, keys *provider.Provider) *token {
 	return &token{library: l, keys: keys, objects: newObjects()}
 }
 
-// classic is what a token with PINs has more.
-type classic struct{}
-
 // auth is the authValue of new keys.
-func (t *token) auth() []byte { return nil }
+func (t *token) auth() []byte {
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	if t.classic == nil {
+		return nil
+	}
+	return bytes.Clone(t.pin)
+}
 
 // label is what the token is called.
-func (t *token) label() string { return tokenLabel }
+func (t *token) label() string {
+	switch {
+	case t == nil:
+		return ""
+	case t.classic == nil:
+		return tokenLabel
+	}
+	return t.classic.read().label
+}

@@ -556,7 +556,8 @@ func TestMechanismList(t *testing.T) {
 		}
 	}
 	h.want(CKR_MECHANISM_INVALID, fnGetMechanismInfo, num(slotID), num(0x1041))
-	h.want(CKR_SLOT_ID_INVALID, fnGetMechanismList, num(1), ask())
+	h.want(CKR_TOKEN_NOT_PRESENT, fnGetMechanismList, num(1), ask())
+	h.want(CKR_SLOT_ID_INVALID, fnGetMechanismList, num(2), ask())
 }
 
 func join(fields ...field) (b []byte) {
@@ -577,6 +578,8 @@ func FuzzCall(f *testing.F) {
 	f.Add(uint16(fnGenerateKeyPair), join(mech(CKM_RSA_PKCS_KEY_PAIR_GEN, nil), attrs(), attrs()))
 	f.Add(uint16(fnCreateObject), join(attrs(ofClass(CKO_DATA), attribute{CKA_VALUE, data})))
 	f.Add(uint16(fnCreateObject), join(attrs(attribute{CKA_MODULUS, data}, ofClass(CKO_PUBLIC_KEY), attribute{CKA_PUBLIC_EXPONENT, []byte{3}}, attribute{CKA_KEY_TYPE, number(CKK_RSA)})))
+	f.Add(uint16(fnInitToken), join(num(1), typed(soPIN), tokenName("x")))
+	f.Add(uint16(fnSetPIN), join(typed(soPIN), typed(userPIN)))
 	f.Add(uint16(fnCopyObject), join(num(1), attrs(named("x"))))
 	f.Add(uint16(fnSetAttributeValue), join(num(2), attrs(named("x"))))
 	f.Add(uint16(fnVerifyRecoverInit), join(mech(CKM_RSA_PKCS, nil), num(2)))
@@ -586,6 +589,7 @@ func FuzzCall(f *testing.F) {
 		if function == fnGenerateRandom && len(rest) >= 8 && binary.NativeEndian.Uint64(rest) <= mostRandom {
 			return // it only takes time
 		}
+		defer os.RemoveAll(dir + "/" + storedDir)
 		h := newHost(t, dir, "")
 		s := h.session()
 		h.find(s)
