@@ -266,9 +266,12 @@ type publicArea struct {
 
 // parsePublic reads a TPMT_PUBLIC and takes only RSA keys that are meant to sign, decrypt or attest.
 func parsePublic(b []byte) (*publicArea, error) {
-	area, err := tpm2.Unmarshal[tpm2.TPMTPublic](b)
-	if err != nil || !bytes.Equal(tpm2.Marshal(area), b) {
-		return nil, formatError("its public part is damaged")
+	area, plain := plainPublic(b)
+	if !plain {
+		var err error
+		if area, err = tpm2.Unmarshal[tpm2.TPMTPublic](b); err != nil || !bytes.Equal(tpm2.Marshal(area), b) {
+			return nil, formatError("its public part is damaged")
+		}
 	}
 	if area.Type != tpm2.TPMAlgRSA {
 		return nil, formatError("it is not an RSA key")

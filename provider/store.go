@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -81,11 +80,15 @@ func CheckName(name string) error {
 type store struct {
 	dirs []string
 
-	mu    sync.Mutex
-	known map[string]scanned // by path
+	mu     sync.Mutex
+	known  map[string]scanned // by path
+	listed []listing          // of dirs, as Keys found them
+	work   Work
 }
 
-func newStore(dirs []string) store { return store{dirs: dirs, known: map[string]scanned{}} }
+func newStore(dirs []string) store {
+	return store{dirs: dirs, known: map[string]scanned{}, listed: make([]listing, len(dirs))}
+}
 
 // scanned is what a file held when it was read, and what would show that it has changed.
 type scanned struct {
@@ -124,8 +127,8 @@ func (p *Provider) AllKeys() ([]*Key, error) {
 	var keys []*Key
 	var refused []error
 	seen := map[string]bool{}
-	for _, dir := range s.dirs {
-		names, err := keyNames(dir)
+	for i, dir := range s.dirs {
+		names, err := s.list(i)
 		if err != nil {
 			refused = append(refused, err)
 		}
@@ -142,24 +145,6 @@ func (p *Provider) AllKeys() ([]*Key, error) {
 		}
 	}
 	return keys, errors.Join(refused...)
-}
-
-// keyNames lists the key files of a directory. One that is not there has none.
-func keyNames(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the key directory: %w", err)
-	}
-	var names []string
-	for _, entry := range entries {
-		if name, ok := strings.CutSuffix(entry.Name(), suffix); ok && CheckName(name) == nil {
-			names = append(names, name)
-		}
-	}
-	return names, nil
 }
 
 // Key gives the key of a name, from the first directory that has one.
@@ -197,6 +182,7 @@ func linkError(path string, err error) error {
 func (s *store) read(p *Provider, dir, name string) (*Key, error) {
 	path := s.keyPath(dir, name)
 	var st unix.Stat_t
+	s.work.Looks++
 	if err := unix.Stat(path, &st); err != nil {
 		delete(s.known, path)
 		return nil, &FileError{path, linkError(path, err)}
@@ -204,6 +190,7 @@ func (s *store) read(p *Provider, dir, name string) (*Key, error) {
 	if known, ok := s.known[path]; ok && known.stamp == stampOf(&st) {
 		return known.key, known.err
 	}
+	s.work.Reads++
 	key, err := readKey(p, name, path)
 	if err != nil {
 		err = &FileError{path, err}
@@ -233,8 +220,7 @@ func readRegular(path string, check func(*unix.Stat_t, string) error) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), path)
-	defer f.Close()
+	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, err
@@ -248,7 +234,25 @@ func readRegular(path string, check func(*unix.Stat_t, string) error) ([]byte, e
 	if err := check(&st, path); err != nil {
 		return nil, err
 	}
-	return readAtMost(f, maxFile)
+	return readWhole(fd, int(st.Size))
+}
+
+// readWhole reads a file of a known size, without the poller and the buffers of os.File: in a store of thousands they count.
+func readWhole(fd, size int) ([]byte, error) {
+	b, n := make([]byte, size), 0
+	for n < size {
+		got, err := unix.Read(fd, b[n:])
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return nil, err
+		case got == 0:
+			return nil, formatError("it became shorter while it was read")
+		default:
+			n += got
+		}
+	}
+	return b, nil
 }
 
 // public is the check of a file that may be anybody's.
@@ -284,14 +288,6 @@ func (c caller) mayUse(owner uint32, dir string) bool {
 		return owner == c.real
 	}
 	return owner == c.effective || owner == 0 || c.effective == 0
-}
-
-func readAtMost(r io.Reader, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		return nil, formatError("it has more than %d bytes", limit)
-	}
-	return b, err
 }
 
 // mayCreate refuses early what would fail late, after seconds of key generation.
