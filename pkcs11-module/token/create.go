@@ -156,7 +156,7 @@ func (t *token) keyOf(o *object) *provider.Key {
 	t.library.mu.Lock()
 	defer t.library.mu.Unlock()
 	for _, other := range t.objects.byHandle {
-		if other.class == CKO_PRIVATE_KEY && other.owner == nil && equal(other.public, public) && other.key.Certificate() == nil {
+		if other.class == CKO_PRIVATE_KEY && other.owner == nil && equal(other.public, public) && !t.keys.HasCertificate(other.key) {
 			return other.key
 		}
 	}

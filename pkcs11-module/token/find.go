@@ -11,14 +11,14 @@ func findObjectsInit(s *session, r *request, _ *response) CKR {
 	case s.finding:
 		return CKR_OPERATION_ACTIVE
 	}
-	s.token.refresh()
+	s.token.refreshFor(t)
 	s.library.mu.Lock()
 	defer s.library.mu.Unlock()
-	objects := &s.token.objects
 	s.finding, s.found = true, nil
-	for _, handle := range objects.order {
-		if o := objects.byHandle[handle]; s.token.shows(o) && o.matches(t) {
-			s.found = append(s.found, handle)
+	candidates, _ := s.token.objects.candidates(t)
+	for _, o := range candidates {
+		if s.token.shows(o) && o.matches(t) {
+			s.found = append(s.found, o.handle)
 		}
 	}
 	return CKR_OK

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 
 	"tpmkey.example/provider"
 )
@@ -27,12 +28,14 @@ type object struct {
 // objects are a token's, by handle. A handle means the same object for as long as the library is initialised.
 type objects struct {
 	byHandle map[uint64]*object
-	handles  map[string]uint64 // by identity
-	order    []uint64          // of those on the token, then those of sessions
+	handles  map[string]uint64    // by identity
+	order    []uint64             // of all
+	sessions []uint64             // of those of sessions
+	index    map[string][]*object // of those on the token
 }
 
 func newObjects() objects {
-	return objects{byHandle: map[uint64]*object{}, handles: map[string]uint64{}}
+	return objects{byHandle: map[uint64]*object{}, handles: map[string]uint64{}, index: map[string][]*object{}}
 }
 
 // refresh reads the store anew; files that did not change are not read again. Refused files are only logged: a quiet token is better than none.
@@ -40,38 +43,53 @@ func (t *token) refresh() {
 	t.scanning.Lock()
 	defer t.scanning.Unlock()
 	all, err := t.keys.Keys()
-	stored, err2 := readStored(t)
-	if err = errors.Join(err, err2); err != nil {
+	if err = errors.Join(err, t.readStored()); err != nil {
 		t.library.log(err.Error())
 	}
 	t.library.mu.Lock()
 	defer t.library.mu.Unlock()
 	ofSessions := t.objects.ofSessions()
-	clear(t.objects.byHandle)
-	t.objects.order = t.objects.order[:0]
+	t.objects.clear()
 	for _, k := range all {
 		t.addKey(k)
 	}
-	for _, o := range append(stored, ofSessions...) {
+	for _, o := range slices.Concat(t.stored, ofSessions) {
 		t.add(o)
+	}
+	t.scanned = true
+}
+
+// clear takes all objects out. Their handles stay theirs.
+func (o *objects) clear() {
+	clear(o.byHandle)
+	clear(o.index)
+	o.order, o.sessions = o.order[:0], nil
+}
+
+// refreshFor is refresh for the sake of the objects that a template may match: cheap, if it names an id or a label and no file came or went since.
+func (t *token) refreshFor(wanted template) {
+	if !t.isFreshFor(wanted) {
+		t.refresh()
 	}
 }
 
-func (o *objects) ofSessions() (list []*object) {
-	for _, handle := range o.order {
-		if o.byHandle[handle].owner != nil {
-			list = append(list, o.byHandle[handle])
-		}
+func (t *token) isFreshFor(wanted template) bool {
+	t.library.mu.Lock()
+	candidates, indexed := t.objects.candidates(wanted)
+	scanned := t.scanned
+	t.library.mu.Unlock()
+	if !scanned || !indexed || !t.keys.Unchanged() || !t.storedUnchanged() {
+		return false
 	}
-	return list
+	return !slices.ContainsFunc(candidates, func(o *object) bool { return o.owner == nil && o.path == "" && !t.keys.Fresh(o.key) })
 }
 
 // addKey adds the objects of a key.
 func (t *token) addKey(k *provider.Key) {
 	notes := readNotes(k.Notes())
-	certificate, err := x509.ParseCertificate(k.Certificate())
-	if err != nil {
-		certificate = nil
+	var certificate *x509.Certificate
+	if t.keys.HasCertificate(k) {
+		certificate, _ = x509.ParseCertificate(k.Certificate())
 	}
 	for _, class := range []uint64{CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_CERTIFICATE} {
 		if class != CKO_CERTIFICATE || certificate != nil {
@@ -90,7 +108,7 @@ func (o *object) identity() string {
 	case o.path != "":
 		return o.path
 	}
-	return fmt.Sprintf("%d %x %s", o.class, o.public.N, o.key.Path())
+	return string(rune(o.class)) + string(o.public.N.Bytes()) + o.key.Path()
 }
 
 // add gives an object its handle. The caller holds the library's mu.
@@ -107,7 +125,7 @@ func (t *token) add(new *object) uint64 {
 		new.handle = t.library.lastObject
 	}
 	if t.objects.byHandle[new.handle] == nil {
-		t.objects.order = append(t.objects.order, new.handle)
+		t.objects.put(new)
 	}
 	t.objects.byHandle[new.handle] = new
 	return new.handle
@@ -129,6 +147,7 @@ func (t *token) remove(which func(*object) bool) {
 		}
 	}
 	t.objects.order = kept
+	t.objects.sessions = slices.DeleteFunc(t.objects.sessions, func(handle uint64) bool { return t.objects.byHandle[handle] == nil })
 }
 
 // object gives the object of a handle, if the session may see it.

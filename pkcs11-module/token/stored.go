@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Objects of the token that belong to no key, such as data and certificates of others, have a file each in a directory beside the keys: what is in a response
@@ -27,12 +28,27 @@ const (
 
 func (t *token) storedDir() string { return filepath.Join(t.keys.Dirs()[0], storedDir) }
 
-// readStored reads all files. Those that are damaged are left out.
-func readStored(t *token) (list []*object, err error) {
-	entries, err := os.ReadDir(t.storedDir())
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // nor are there keys then, which says why
-		return nil, nil
+// storedUnchanged tells whether the files are those that were read: all of them are written anew, never where they are.
+func (t *token) storedUnchanged() bool {
+	t.scanning.Lock()
+	defer t.scanning.Unlock()
+	now, err := os.Stat(t.storedDir())
+	if err != nil || t.storedStamp == nil {
+		return err != nil && t.storedStamp == nil
 	}
+	return t.storedSettled && os.SameFile(now, t.storedStamp) && now.ModTime().Equal(t.storedStamp.ModTime())
+}
+
+// readStored reads all files. Those that are damaged are left out. The caller holds scanning.
+func (t *token) readStored() (err error) {
+	t.stored = nil
+	t.storedStamp, err = os.Stat(t.storedDir())
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // nor are there keys then, which says why
+		t.storedStamp = nil
+		return nil
+	}
+	t.storedSettled = err == nil && time.Since(t.storedStamp.ModTime()) > time.Second // the clock of files has gone on, so that a later change shows
+	entries, err := os.ReadDir(t.storedDir())
 	for _, entry := range entries {
 		if strings.HasSuffix(entry.Name(), storedSuffix) {
 			o, wrong := readObject(t, filepath.Join(t.storedDir(), entry.Name()))
@@ -40,10 +56,10 @@ func readStored(t *token) (list []*object, err error) {
 				err = errors.Join(err, wrong)
 				continue
 			}
-			list = append(list, o)
+			t.stored = append(t.stored, o)
 		}
 	}
-	return list, err
+	return err
 }
 
 func readObject(t *token, path string) (*object, error) {

@@ -2,6 +2,7 @@ package token
 
 import (
 	"bytes"
+	"os"
 	"sync"
 
 	"tpmkey.example/provider"
@@ -14,10 +15,14 @@ type token struct {
 	keys    *provider.Provider
 	classic *classic // nil: the token needs no login
 
-	scanning sync.Mutex // one reads the store at a time; taken before the library's mu
+	scanning      sync.Mutex  // one reads the store at a time; taken before the library's mu
+	stored        []*object   // those with files of their own, as they were read
+	storedStamp   os.FileInfo // of their directory before; nil: there was none
+	storedSettled bool
 
 	// Guarded by the library's mu.
 	objects objects
+	scanned bool // the store was read
 	user    login
 	pin     []byte          // what C_Login was given; on a classic token, the authValue of its keys
 	tried   map[string]bool // the moduli of keys that were given it
