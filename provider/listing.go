@@ -75,10 +75,8 @@ func (p *Provider) Fresh(k *Key) bool {
 	s := &p.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var st unix.Stat_t
-	s.work.Looks++
 	known := s.known[k.path]
-	return known.key == k && unix.Stat(k.path, &st) == nil && stampOf(&st) == known.stamp
+	return known.key == k && s.isStill(k.path, known.stamp)
 }
 
 // HasCertificate tells whether Keys saw a file with a certificate beside the key's.

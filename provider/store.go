@@ -181,34 +181,44 @@ func linkError(path string, err error) error {
 // read gives a key from its file, or as it was read before if the file is the same. The caller holds mu.
 func (s *store) read(p *Provider, dir, name string) (*Key, error) {
 	path := s.keyPath(dir, name)
-	var st unix.Stat_t
-	s.work.Looks++
-	if err := unix.Stat(path, &st); err != nil {
-		delete(s.known, path)
-		return nil, &FileError{path, linkError(path, err)}
-	}
-	if known, ok := s.known[path]; ok && known.stamp == stampOf(&st) {
+	if known, ok := s.known[path]; ok && s.isStill(path, known.stamp) {
 		return known.key, known.err
 	}
 	s.work.Reads++
-	key, err := readKey(p, name, path)
+	key, stamp, err := readKey(p, name, path)
+	if errors.Is(err, os.ErrNotExist) {
+		delete(s.known, path)
+		return nil, &FileError{path, linkError(path, err)}
+	}
 	if err != nil {
 		err = &FileError{path, err}
 	}
-	s.known[path] = scanned{stampOf(&st), key, err}
+	s.known[path] = scanned{stamp, key, err}
 	return key, err
 }
 
-func readKey(p *Provider, name, path string) (*Key, error) {
-	text, err := readPrivate(path)
+// isStill tells whether the file at a path is the one that a stamp is of.
+func (s *store) isStill(path string, was stamp) bool {
+	var st unix.Stat_t
+	s.work.Looks++
+	return unix.Stat(path, &st) == nil && stampOf(&st) == was
+}
+
+func readKey(p *Provider, name, path string) (*Key, stamp, error) {
+	var of stamp // zero where nothing was read, and then it is tried again
+	text, err := readRegular(path, func(st *unix.Stat_t, path string) error {
+		of = stampOf(st)
+		return checkPrivate(st, path)
+	})
 	if err != nil {
-		return nil, err
+		return nil, of, err
 	}
 	file, err := parseKeyFile(text)
 	if err != nil {
-		return nil, err
+		return nil, of, err
 	}
-	return newKey(p, name, path, file)
+	k, err := newKey(p, name, path, file)
+	return k, of, err
 }
 
 // readPrivate reads a key file, which nobody else can read or change.

@@ -108,7 +108,7 @@ func (o *object) identity() string {
 	case o.path != "":
 		return o.path
 	}
-	return string(rune(o.class)) + string(o.public.N.Bytes()) + o.key.Path()
+	return string(rune(o.class)) + string(o.public.N.Bytes()[:16]) + o.key.Path()
 }
 
 // add gives an object its handle. The caller holds the library's mu.
