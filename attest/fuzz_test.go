@@ -62,7 +62,8 @@ func FuzzEvidence(f *testing.F) {
 		if err != nil || !bytes.Equal(again, text) {
 			t.Fatalf("written differently the second time: %v\n%s", err, again)
 		}
-		wantKind(t, anchor(t).checkSignature(&Parts{Attest: p.Attest, Signature: append(p.Signature, 0)}))
+		// Twice, because one that was cut short could be whole again with a byte.
+		wantKind(t, anchor(t).checkSignature(&Parts{Attest: p.Attest, Signature: append(p.Signature, p.Signature...)}))
 		key, err := parseKey(p.Public)
 		if err != nil {
 			wantKind(t, err)
