@@ -30,13 +30,18 @@ func TestReadmeProfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := wire.Parse(command(tpm2.TPMCCDuplicate, []uint32{keyHandle, primaryHandle}, password, empty, nullScheme))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for uid, want := range map[uint32]bool{0: true, 1000: true, 1001: false} {
-		if d := f.Check(&c, everything{caller[keyHandle], uid}); d.Allowed != want {
-			t.Errorf("uid %d exports a key: %+v", uid, d)
+	for _, bytes := range [][]byte{ // what an export takes
+		external(template(tpm2.ECCSRKTemplate, same), nullHandle),
+		command(tpm2.TPMCCDuplicate, []uint32{keyHandle, primaryHandle}, password, empty, nullScheme),
+	} {
+		c, err := wire.Parse(bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for uid, want := range map[uint32]bool{0: true, 1000: true, 1001: false} {
+			if d := f.Check(&c, everything{caller[keyHandle], uid}); d.Allowed != want {
+				t.Errorf("%s, uid %d: %+v", c.Shape.Name, uid, d)
+			}
 		}
 	}
 }
