@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"unicode"
@@ -37,7 +38,7 @@ const (
 )
 
 // anySalt stands for no -salt flag.
-const anySalt = -1
+const anySalt = math.MinInt
 
 // hashNames are what -hash and -mgf take, the default first.
 var hashNames = []string{"sha256", "sha384", "sha512", "sha1"}
@@ -79,7 +80,7 @@ func (o operationOptions) signatureScheme() (crypto.Hash, error) {
 		return 0, err
 	case o.salt != anySalt && o.scheme != schemePSS:
 		return 0, usageError("-salt goes with -scheme pss only")
-	case o.salt < anySalt:
+	case o.salt < 0 && o.salt != anySalt:
 		return 0, usageError(fmt.Sprintf("-salt %d: a salt has no such length", o.salt))
 	}
 	return hash, nil
