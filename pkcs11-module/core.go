@@ -5,7 +5,6 @@ package main
 
 /*
 #cgo CFLAGS: -Wall -Wextra -I/usr/include/p11-kit-1
-#include <stdlib.h>
 #include "front.h"
 */
 import "C"
@@ -24,9 +23,12 @@ var library = core.New(os.Args[0])
 //export tpmkey_core
 func tpmkey_core(request unsafe.Pointer, size C.size_t, response *unsafe.Pointer, responseSize *C.size_t) {
 	answer := library.Call(bytes.Clone(unsafe.Slice((*byte)(request), int(size)))) // the front frees its own
-	*response = C.CBytes(answer)
-	*responseSize = C.size_t(len(answer))
-	clear(answer) // perhaps a plaintext
+	defer clear(answer)                                                            // perhaps a plaintext
+	memory := C.tpmkey_memory(C.size_t(len(answer)))                               // C.CBytes ends the process when there is none
+	if memory != nil {
+		copy(unsafe.Slice((*byte)(memory), len(answer)), answer)
+	}
+	*response, *responseSize = memory, C.size_t(len(answer))
 }
 
 func main() {}

@@ -49,7 +49,9 @@ void tpmkey_stop(void);
 int tpmkey_started(void);
 CK_RV tpmkey_call(const void *request, size_t size, void **response, size_t *response_size);
 
-/* core.go: one request in, one response out, in memory from malloc. */
+/* core.go: one request in, one response out, in memory from malloc; NULL where there is none. */
 extern void tpmkey_core(void *request, size_t size, void **response, size_t *response_size);
+
+void *tpmkey_memory(size_t size);
 
 #endif

@@ -121,3 +121,10 @@ func TestLost(t *testing.T) {
 		t.Run(mode, func(t *testing.T) { newShared(t).runHost(t, "lost", mode, 0) })
 	}
 }
+
+// Hosts with threads, in a process where Go runs and in a child where it cannot.
+func TestThreads(t *testing.T) {
+	for mode, n := range map[string]int{"mixed": calls, "arguments": 0, "cancel": 5} {
+		t.Run(mode, func(t *testing.T) { newShared(t).runHost(t, "threads", mode, n) })
+	}
+}

@@ -5,7 +5,6 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
-#include <time.h>
 
 #include "front.h"
 #include "signals.h"
@@ -20,7 +19,7 @@ static struct sigaction of_go[GOS], of_host[GOS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned inside; /* calls that run; of_go is in force while there are some */
 
-/* While Go runs on a thread of the host's, the host's signals wait: a handler would otherwise run on a stack of Go's. */
+/* For Go's threads, which take none of the host's signals. */
 void tpmkey_block_signals(sigset_t *before)
 {
 	sigset_t others;
@@ -38,16 +37,20 @@ static int same(const struct sigaction *a, const struct sigaction *b)
 	return (a->sa_flags & SA_SIGINFO) == (b->sa_flags & SA_SIGINFO) && a->sa_sigaction == b->sa_sigaction;
 }
 
-static void take_handlers(void)
+/* Before a call. */
+void tpmkey_take_handlers(void)
 {
 	int i;
 
-	for (i = 0; i < GOS; i++)
+	pthread_mutex_lock(&lock);
+	for (i = 0; inside == 0 && i < GOS; i++)
 		sigaction(own_mistakes[i], &of_go[i], &of_host[i]);
+	inside++;
+	pthread_mutex_unlock(&lock);
 }
 
 /* A host that has set another handler meanwhile keeps it. */
-static void give_handlers_back(void)
+static void give_back_locked(void)
 {
 	struct sigaction now;
 	int i;
@@ -55,6 +58,15 @@ static void give_handlers_back(void)
 	for (i = 0; i < GOS; i++)
 		if (sigaction(own_mistakes[i], NULL, &now) == 0 && same(&now, &of_go[i]))
 			sigaction(own_mistakes[i], &of_host[i], NULL);
+}
+
+/* After a call. */
+void tpmkey_give_handlers_back(void)
+{
+	pthread_mutex_lock(&lock);
+	if (--inside == 0)
+		give_back_locked();
+	pthread_mutex_unlock(&lock);
 }
 
 void tpmkey_save_handlers(struct sigaction *handlers)
@@ -78,40 +90,6 @@ void tpmkey_restore_handlers(const struct sigaction *handlers)
 			sigaction(i, &handlers[i], NULL);
 }
 
-static int pipe_pending(void)
-{
-	sigset_t pending;
-
-	return sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
-}
-
-void tpmkey_enter(struct entry *e)
-{
-	tpmkey_block_signals(&e->mask);
-	e->pipe_pending = pipe_pending();
-	pthread_mutex_lock(&lock);
-	if (inside++ == 0)
-		take_handlers();
-	pthread_mutex_unlock(&lock);
-}
-
-/* A SIGPIPE that came up in the call is ours. */
-void tpmkey_leave(const struct entry *e)
-{
-	static const struct timespec now = { 0, 0 };
-	sigset_t pipe;
-
-	pthread_mutex_lock(&lock);
-	if (--inside == 0)
-		give_handlers_back();
-	pthread_mutex_unlock(&lock);
-	sigemptyset(&pipe);
-	sigaddset(&pipe, SIGPIPE);
-	if (!e->pipe_pending && pipe_pending())
-		sigtimedwait(&pipe, NULL, &now);
-	pthread_sigmask(SIG_SETMASK, &e->mask, NULL);
-}
-
 void tpmkey_signals_before_fork(void) { pthread_mutex_lock(&lock); }
 void tpmkey_signals_after_fork_in_parent(void) { pthread_mutex_unlock(&lock); }
 
@@ -122,6 +100,6 @@ void tpmkey_signals_after_fork_in_child(void)
 
 	lock = new_lock;
 	if (inside)
-		give_handlers_back();
+		give_back_locked();
 	inside = 0;
 }

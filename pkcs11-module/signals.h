@@ -4,15 +4,9 @@
 
 #include <signal.h>
 
-/* What a thread's call has to put back. */
-struct entry {
-	sigset_t mask;
-	int pipe_pending;
-};
-
 void tpmkey_block_signals(sigset_t *before);
-void tpmkey_enter(struct entry *e);
-void tpmkey_leave(const struct entry *e);
+void tpmkey_take_handlers(void);
+void tpmkey_give_handlers_back(void);
 
 /* Both around Go's start, with NSIG handlers. */
 void tpmkey_save_handlers(struct sigaction *handlers);

@@ -12,11 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "front.h"
 #include "helper.h"
 #include "signals.h"
+#include "workers.h"
 
 typedef void (*init_function)(int argc, char **argv, char **envp);
 
@@ -32,7 +34,7 @@ static int looked_for_helper;
  * Where the core is:
  *
  *   nowhere ── first C_Initialize ──► here ── fork, in the child ──► elsewhere
- *      └───────── no thread can be made ─────────────────────────────────▲
+ *      └───────── Go cannot run ─────────────────────────────────────────▲
  *
  * Go is started once in a process, and a child that has a copy of it never gets another.
  */
@@ -80,14 +82,38 @@ static enum core where(void)
 	return atomic_load(&core);
 }
 
-static void *nothing(void *unused) { return unused; }
+static void *hold(void *held)
+{
+	pthread_mutex_lock(held);
+	pthread_mutex_unlock(held);
+	return NULL;
+}
 
-/* Go ends the process when it cannot make a thread, so one is tried first. */
+/* Go ends the process when it cannot make a thread, so as many as it starts with are tried first. */
+#define THREADS_OF_GO 8
+
 static int can_make_threads(void)
 {
-	pthread_t thread;
+	pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
+	pthread_t thread[THREADS_OF_GO];
+	int made = 0, i;
 
-	return pthread_create(&thread, NULL, nothing, NULL) == 0 && pthread_join(thread, NULL) == 0;
+	pthread_mutex_lock(&held);
+	while (made < THREADS_OF_GO && pthread_create(&thread[made], NULL, hold, &held) == 0)
+		made++;
+	pthread_mutex_unlock(&held);
+	for (i = 0; i < made; i++)
+		pthread_join(thread[i], NULL);
+	return made == THREADS_OF_GO;
+}
+
+/* Nor may its address space be small: the heap's tables alone are several hundred megabytes, reserved and not used. */
+static int has_address_space(void)
+{
+	const size_t enough = sizeof(void *) == 8 ? (size_t)1 << 30 : (size_t)1 << 28;
+	void *space = mmap(NULL, enough, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return space != MAP_FAILED && munmap(space, enough) == 0;
 }
 
 /* What the auxiliary vector tells Go: the entries that its runtime and x/sys/unix look at. */
@@ -143,19 +169,25 @@ static void wait_for_go(void)
 	free(response);
 }
 
-static CK_RV start_here(void)
-{
-	init_function *init;
-	char **block = argument_block();
-	static struct sigaction handlers[NSIG]; /* large for a small stack */
+static char **arguments;
 
-	if (!block)
-		return CKR_HOST_MEMORY;
+static void start_go(void)
+{
+	static struct sigaction handlers[NSIG]; /* large for a small stack */
+	init_function *init;
+
 	tpmkey_save_handlers(handlers);
 	for (init = tpmkey_init_start; init < tpmkey_init_end; init++)
-		(*init)(1, block, block + 2);
+		(*init)(1, arguments, arguments + 2);
 	wait_for_go();
 	tpmkey_restore_handlers(handlers);
+}
+
+static CK_RV start_here(void)
+{
+	arguments = argument_block();
+	if (!arguments || tpmkey_start_workers(start_go) != 0)
+		return CKR_HOST_MEMORY;
 	atomic_store(&core, here);
 	return CKR_OK;
 }
@@ -169,7 +201,7 @@ static CK_RV start_locked(void)
 		return CKR_OK;
 	if (where() == nowhere) {
 		atomic_store(&process, getpid());
-		if (can_make_threads())
+		if (can_make_threads() && has_address_space())
 			return start_here();
 		atomic_store(&core, elsewhere);
 	}
@@ -181,13 +213,16 @@ CK_RV tpmkey_start(void)
 {
 	sigset_t before;
 	CK_RV rv;
+	int cancel;
 
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	where(); /* a lock that a thread of the parent's held is not waited for */
 	tpmkey_block_signals(&before);
 	pthread_mutex_lock(&starting);
 	rv = start_locked();
 	pthread_mutex_unlock(&starting);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_setcancelstate(cancel, NULL);
 	return rv;
 }
 
@@ -195,16 +230,6 @@ void tpmkey_stop(void)
 {
 	if (where() == elsewhere)
 		tpmkey_helper_end();
-}
-
-static CK_RV call_here(const void *request, size_t size, void **response, size_t *response_size)
-{
-	struct entry e;
-
-	tpmkey_enter(&e);
-	tpmkey_core((void *)request, size, response, response_size);
-	tpmkey_leave(&e);
-	return *response ? CKR_OK : CKR_HOST_MEMORY;
 }
 
 CK_RV tpmkey_call(const void *request, size_t size, void **response, size_t *response_size)
@@ -217,7 +242,7 @@ CK_RV tpmkey_call(const void *request, size_t size, void **response, size_t *res
 	case nowhere:
 		break;
 	case here:
-		rv = call_here(request, size, response, response_size);
+		rv = tpmkey_work(request, size, response, response_size);
 		break;
 	case elsewhere:
 		rv = tpmkey_helper_call(request, size, response, response_size);

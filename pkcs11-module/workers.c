@@ -1,0 +1,178 @@
+/*
+ * The threads that Go runs on. A host's thread never does: its stack may be small, its signals are the host's, it may be cancelled, and above all the
+ * host may close any descriptor. Go ends the process when it misses one of its own, so these threads have a table of descriptors to themselves, which
+ * no closefrom reaches and no forked child inherits.
+ *
+ * One thread more than there are calls waits for the next, because a sandbox may deny new ones later.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "front.h"
+#include "signals.h"
+#include "workers.h"
+
+/* Calls at once; more wait. */
+#define MOST_WORKERS 64
+
+/* Not on the caller's stack: a signal handler of the host's may leave a call by longjmp. */
+struct job {
+	const void *request;
+	size_t size;
+	void *response;
+	size_t response_size;
+	sem_t done;
+	struct job *next;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
+static struct job *first, **last = &first;
+static int workers, idle;
+
+/* Waits, whatever signals the host takes meanwhile. */
+static void wait_for(sem_t *done)
+{
+	while (sem_wait(done) != 0 && errno == EINTR)
+		;
+}
+
+static struct job *next_job_locked(void)
+{
+	struct job *j;
+
+	idle++;
+	while (!first)
+		pthread_cond_wait(&work, &lock);
+	idle--;
+	j = first;
+	first = j->next;
+	if (!first)
+		last = &first;
+	return j;
+}
+
+static void *worker(void *unused);
+
+static void add_worker_locked(void)
+{
+	pthread_attr_t detached;
+	pthread_t thread;
+
+	if (idle > 0 || workers >= MOST_WORKERS || pthread_attr_init(&detached) != 0)
+		return;
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&thread, &detached, worker, NULL) == 0)
+		workers++;
+	pthread_attr_destroy(&detached);
+}
+
+void *tpmkey_memory(size_t size) { return malloc(size); }
+
+static void serve(struct job *j)
+{
+	tpmkey_take_handlers();
+	tpmkey_core((void *)j->request, j->size, &j->response, &j->response_size);
+	tpmkey_give_handlers_back();
+	sem_post(&j->done);
+}
+
+static void *worker(void *unused)
+{
+	prctl(PR_SET_NAME, "tpmkey");
+	for (;;) {
+		struct job *j;
+
+		pthread_mutex_lock(&lock);
+		j = next_job_locked();
+		add_worker_locked();
+		pthread_mutex_unlock(&lock);
+		serve(j);
+	}
+	return unused;
+}
+
+/*
+ * A table of descriptors of the calling thread's and those that it makes, with nothing of the host's in it. The standard ones are taken, so that nothing
+ * that is meant for them goes anywhere else.
+ */
+static void part_descriptors(void)
+{
+	int fd;
+
+#ifdef SYS_close_range
+	if (syscall(SYS_close_range, 0U, ~0U, 2U /* CLOSE_RANGE_UNSHARE */) == 0) {
+		for (fd = 0; fd < 3; fd++)
+			epoll_create1(EPOLL_CLOEXEC);
+		return;
+	}
+#endif
+	if (unshare(CLONE_FILES) != 0)
+		return; /* as good as it gets */
+	for (fd = 0; fd < 1 << 16; fd++)
+		close(fd);
+	for (fd = 0; fd < 3; fd++)
+		epoll_create1(EPOLL_CLOEXEC);
+}
+
+/* The first worker starts Go, whose threads are then in its place. */
+struct start {
+	void (*go)(void);
+	sem_t done;
+};
+
+static void *first_worker(void *argument)
+{
+	struct start *s = argument;
+
+	part_descriptors();
+	s->go();
+	sem_post(&s->done);
+	return worker(NULL);
+}
+
+/* To be called with all signals blocked, which all of these threads inherit. */
+int tpmkey_start_workers(void (*go)(void))
+{
+	struct start s = { .go = go };
+	pthread_t thread;
+
+	if (sem_init(&s.done, 0, 0) != 0 || pthread_create(&thread, NULL, first_worker, &s) != 0)
+		return -1;
+	pthread_detach(thread);
+	wait_for(&s.done);
+	sem_destroy(&s.done);
+	workers = 1;
+	return 0;
+}
+
+CK_RV tpmkey_work(const void *request, size_t size, void **response, size_t *response_size)
+{
+	struct job *j = calloc(1, sizeof *j);
+
+	if (!j || sem_init(&j->done, 0, 0) != 0) {
+		free(j);
+		return CKR_HOST_MEMORY;
+	}
+	j->request = request;
+	j->size = size;
+	pthread_mutex_lock(&lock);
+	*last = j;
+	last = &j->next;
+	pthread_cond_signal(&work);
+	pthread_mutex_unlock(&lock);
+	wait_for(&j->done);
+	*response = j->response;
+	*response_size = j->response_size;
+	sem_destroy(&j->done);
+	free(j);
+	return *response ? CKR_OK : CKR_HOST_MEMORY;
+}
