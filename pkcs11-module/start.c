@@ -176,6 +176,7 @@ static void start_go(void)
 	static struct sigaction handlers[NSIG]; /* large for a small stack */
 	init_function *init;
 
+	tpmkey_unmark_signals();
 	tpmkey_save_handlers(handlers);
 	for (init = tpmkey_init_start; init < tpmkey_init_end; init++)
 		(*init)(1, arguments, arguments + 2);
