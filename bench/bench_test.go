@@ -34,7 +34,7 @@ const ofRaw = "of raw"
 // TestBench prints the table of what users of the module see.
 func TestBench(t *testing.T) {
 	var figures []figure
-	for _, measure := range []func(*testing.T) []figure{commands, signatures, listing, loading} {
+	for _, measure := range []func(*testing.T) []figure{commands, signatures, listing, loading, initializing} {
 		figures = append(figures, measure(t)...)
 	}
 	report(t, "tpm2-pkcs11", figures)

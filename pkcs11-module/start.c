@@ -90,7 +90,7 @@ static void *hold(void *held)
 }
 
 /* Go ends the process when it cannot make a thread, so as many as it starts with are tried first. */
-#define THREADS_OF_GO 8
+#define THREADS_OF_GO 4
 
 static int can_make_threads(void)
 {

@@ -11,11 +11,13 @@ import (
 // processors, and as many threads as these can keep busy are made at the start. It never gives a thread up.
 const (
 	processors = 4
-	spare      = 4 // for the monitor's and what blocks in a system call
+	spare      = 1 // for what blocks in a system call
 )
 
 func init() {
-	runtime.GOMAXPROCS(min(processors, runtime.GOMAXPROCS(0)))
+	if runtime.GOMAXPROCS(0) > processors {
+		runtime.GOMAXPROCS(processors)
+	}
 	makeThreads(runtime.GOMAXPROCS(0) + spare)
 }
 

@@ -27,8 +27,8 @@ export DEBIAN_FRONTEND=noninteractive
 $update -q
 $install -q
 
-# Their programs are wanted, not their services: an sshd on port 22, and a manager
-# that keeps the TPM to itself.
+# Their programs are wanted, not their services: an sshd on port 22, a web server on
+# port 80, and a manager that keeps the TPM to itself.
 off() {
 	package=$1
 	shift
@@ -44,4 +44,5 @@ off() {
 }
 
 off openssh-server ssh.service ssh.socket
+off nginx nginx.service
 off tpm2-abrmd tpm2-abrmd.service
