@@ -60,7 +60,12 @@ func newShared(t testing.TB) *setting {
 // runHost wants a mode of a host to end well and to say nothing, and no helper to be left.
 func (s *setting) runHost(t *testing.T, host, mode string, argument int) {
 	t.Helper()
-	c := exec.Command(hostInC(t, host), module(t), mode, strconv.Itoa(argument))
+	s.runHostOf(t, module(t), host, mode, argument)
+}
+
+func (s *setting) runHostOf(t *testing.T, module, host, mode string, argument int) {
+	t.Helper()
+	c := exec.Command(hostInC(t, host), module, mode, strconv.Itoa(argument))
 	c.Env = append(s.environment(), "TPMKEY_LOG="+filepath.Join(s.home, "log"))
 	if output, err := c.CombinedOutput(); err != nil || len(output) > 0 {
 		log, _ := os.ReadFile(filepath.Join(s.home, "log"))
@@ -126,5 +131,29 @@ func TestLost(t *testing.T) {
 func TestThreads(t *testing.T) {
 	for mode, n := range map[string]int{"mixed": calls, "arguments": 0, "cancel": 5} {
 		t.Run(mode, func(t *testing.T) { newShared(t).runHost(t, "threads", mode, n) })
+	}
+}
+
+// A helper that does not belong to the module is not used, and a module without one works in all but forked children.
+func TestStrangeHelper(t *testing.T) {
+	for name, make := range map[string]func(helper string) ([]byte, error){
+		"none": func(string) ([]byte, error) { return nil, nil },
+		"another build": func(helper string) ([]byte, error) {
+			return exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-X main.build=1", "-o", helper, "../cmd/tpmkey-pkcs11-helper").CombinedOutput()
+		},
+		"another program": func(helper string) ([]byte, error) { return exec.Command("cp", "/bin/cat", helper).CombinedOutput() },
+		"no program":      func(helper string) ([]byte, error) { return nil, os.WriteFile(helper, []byte("text"), 0o755) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			copied := filepath.Join(dir, "tpmkey-pkcs11.so")
+			if output, err := exec.Command("cp", module(t), copied).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, output)
+			}
+			if output, err := make(filepath.Join(dir, "tpmkey-pkcs11-helper")); err != nil {
+				t.Fatalf("%v\n%s", err, output)
+			}
+			newShared(t).runHostOf(t, copied, "lost", "stranger", 0)
+		})
 	}
 }

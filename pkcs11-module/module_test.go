@@ -58,7 +58,7 @@ var built = sync.OnceValues(func() (string, error) {
 	}
 	module := filepath.Join(buildDir, "tpmkey-pkcs11.so")
 	helper := filepath.Join(buildDir, "tpmkey-pkcs11-helper")
-	output, err := exec.Command("make", "-s", "-C", "..", "BUILD="+buildDir, module, helper).CombinedOutput()
+	output, err := exec.Command("make", "-s", "-C", "..", "BUILD="+buildDir, "libexecdir=/nowhere", module, helper).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("make %s: %w\n%s", module, err, output)
 	}

@@ -1,7 +1,7 @@
 /*
  * A host with a helper that loses it, hides from it or does not notice it.
  *
- *   lost MODULE quiet|exit|killed|closed|reused|sockets|died|group N
+ *   lost MODULE quiet|exit|killed|closed|reused|sockets|died|group|stranger N
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -190,6 +190,28 @@ static void group(void)
 	use(1);
 }
 
+/* The helper beside the module is of another build, or none at all: C_Initialize fails in a child, as often as it is called, and nothing is left. */
+static void run_stranger(int n)
+{
+	int status = -1, before, i;
+
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	use(1);
+	if (fork() == 0) {
+		alarm(60);
+		before = descriptors();
+		for (i = 0; i < 5; i++) {
+			CHECK(CKR_FUNCTION_FAILED, f->C_Initialize(NULL));
+			CHECK(CKR_CRYPTOKI_NOT_INITIALIZED, f->C_Finalize(NULL));
+		}
+		EXPECT(descriptors() == before, "%d descriptors, were %d", descriptors(), before);
+		EXPECT(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD, "there is a child to wait for");
+		_exit(failed);
+	}
+	EXPECT(wait(&status) > 0 && status == n, "the child ended with status %x", status);
+	use(1);
+}
+
 static void run_quiet(int n) { in_child(quiet, n); }
 static void run_exit(int n) { in_child(leave, n); }
 static void run_killed(int n) { in_child(die, n + SIGKILL); }
@@ -201,7 +223,7 @@ static void run_group(int n) { in_child(group, n); }
 
 static const struct mode modes[] = {
 	{ "quiet", run_quiet }, { "exit", run_exit }, { "killed", run_killed }, { "closed", run_closed }, { "reused", run_reused },
-	{ "sockets", run_sockets }, { "died", run_died }, { "group", run_group },
+	{ "sockets", run_sockets }, { "died", run_died }, { "group", run_group }, { "stranger", run_stranger },
 };
 
 int main(int argc, char **argv)

@@ -1,0 +1,24 @@
+//go:build check
+
+package main
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"tpmkey.example/rm/tpmtest"
+)
+
+// As packages install them, the helper is not beside the module but where the Makefile said when the module was built.
+func TestInstalledHelper(t *testing.T) {
+	tpmtest.Need(t, "make", "gcc")
+	dir, libexec := t.TempDir(), filepath.Join(t.TempDir(), "libexec")
+	for target, in := range map[string]string{"tpmkey-pkcs11.so": dir, "tpmkey-pkcs11-helper": libexec} {
+		output, err := exec.Command("make", "-s", "-C", "..", "BUILD="+in, "libexecdir="+libexec, filepath.Join(in, target)).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, output)
+		}
+	}
+	newShared(t).runHostOf(t, filepath.Join(dir, "tpmkey-pkcs11.so"), "forks", "descendants", 1)
+}
