@@ -211,7 +211,7 @@ static void signals(int signatures)
 	pthread_create(&thread, NULL, urge, &self);
 	for (i = 0; i < signatures; i++)
 		use(1);
-	for (i = 0; i < 100000; i++)
+	for (i = 0; i < 30000; i++)
 		CHECK(CKR_SESSION_HANDLE_INVALID, f->C_CloseSession(0));
 	done = 1;
 	pthread_join(thread, &sent);
