@@ -92,13 +92,13 @@ func (p *patient) exercise() error {
 				return err
 			}
 		}
-		p.trials.Close() // so that it is loaded anew
+		p.endTrial() // so that it is loaded anew
 	}
 	for i := 1; i < creates && sum(p.times(tpm2.TPMCCCreate)) < createPatience; i++ {
 		if _, err := p.trials.Trial(); err != nil {
 			return err
 		}
-		p.trials.Close()
+		p.endTrial()
 	}
 	return nil
 }

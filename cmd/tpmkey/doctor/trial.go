@@ -20,7 +20,7 @@ import (
 // trialSignature is the check trial-signature. The key is in no file, and the later checks use it too.
 func trialSignature(p *patient) outcome {
 	p.trials = p.provider()
-	defer p.trials.Close()
+	defer p.endTrial()
 	p.trial, p.trialErr = p.trials.Trial()
 	if p.trialErr != nil {
 		return fail(fixOfTrial(p.trialErr), "%v", p.trialErr)
@@ -77,8 +77,14 @@ func (p *patient) withTrial(look func() outcome) outcome {
 	if p.trial == nil {
 		return warn("", "not checked: there is no trial key, see trial-signature")
 	}
-	defer p.trials.Close()
+	defer p.endTrial()
 	return look()
+}
+
+// endTrial takes the trial key off and lets others have the TPM. Closing forgets the owner's password, which the next check needs.
+func (p *patient) endTrial() {
+	p.trials.Close()
+	p.trials.GiveOwnerPassword(p.tpm.Owner)
 }
 
 // rawRSA is the check raw-rsa. Without it a TPM's own paddings are all there are.
@@ -136,6 +142,8 @@ func storageKey(p *patient) outcome {
 	switch {
 	case errors.Is(p.trialErr, provider.ErrParentAuth):
 		return fail(persistSRK+", which asks for nothing where -P PASSWORD is added to both", "%s; making it needs the owner's password", o.fact)
+	case o.Status == OK && p.trial != nil && len(p.tpm.Owner) > 0:
+		o.fact += "; it works with the owner's password that was given"
 	case o.Status == OK && p.trial != nil:
 		o.fact += "; it works without a password"
 	}
