@@ -63,7 +63,7 @@ func (t *tool) newAttestationKey(name string) (err error) {
 	}
 	template := provider.Template{Attestation: true}
 	if t.pin.wanted || t.pin.file != "" {
-		if template.PIN, err = t.newPIN(name, t.pin.file); err != nil {
+		if template.PIN, err = t.newPIN(name, t.pin.file, pinFile); err != nil {
 			return err
 		}
 		defer clear(template.PIN)
@@ -110,7 +110,7 @@ func (t *tool) askAttestationPIN(k *provider.Key, wrong error) ([]byte, error) {
 	if k.Attests() {
 		return t.askPIN(k, wrong)
 	}
-	return t.askPerson(k, wrong)
+	return t.askPerson(k, wrong, "")
 }
 
 // nonceOf reads what a flag says in hexadecimal; nil where it says nothing.

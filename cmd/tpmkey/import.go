@@ -65,7 +65,7 @@ func runImport(t *tool, args []string) error {
 		return err
 	}
 	if t.pin.wanted || t.pin.file != "" {
-		if template.PIN, err = t.newPIN(name, t.pin.file); err != nil {
+		if template.PIN, err = t.newPIN(name, t.pin.file, pinFile); err != nil {
 			return err
 		}
 		defer clear(template.PIN)
@@ -145,7 +145,7 @@ func (t *tool) unlock(locked lockedKey, file string) (any, error) {
 
 func (t *tool) password(file, again string) ([]byte, error) {
 	if t.imported.passwordFile == "" {
-		return t.ask(prompt.Question{File: file, Again: again})
+		return t.ask(prompt.Question{File: file, Again: again, Instead: "say -password-file FILE"})
 	}
 	password, err := readPIN(t.imported.passwordFile)
 	if err != nil {

@@ -79,7 +79,7 @@ func runNew(t *tool, args []string) error {
 		return err
 	}
 	if t.pin.wanted || t.pin.file != "" {
-		if template.PIN, err = t.newPIN(name, t.pin.file); err != nil {
+		if template.PIN, err = t.newPIN(name, t.pin.file, pinFile); err != nil {
 			return err
 		}
 		defer clear(template.PIN)

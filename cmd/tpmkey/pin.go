@@ -99,7 +99,7 @@ func (t *tool) nextPIN(k *provider.Key) ([]byte, error) {
 	if t.pin.remove {
 		return nil, nil
 	}
-	return t.newPIN(k.Name(), t.pin.newFile)
+	return t.newPIN(k.Name(), t.pin.newFile, newPINFile)
 }
 
 // askPIN is where the provider gets PINs from.
@@ -110,12 +110,18 @@ func (t *tool) askPIN(k *provider.Key, wrong error) ([]byte, error) {
 		}
 		return readPIN(t.pin.file)
 	}
-	return t.askPerson(k, wrong)
+	return t.askPerson(k, wrong, pinFile)
 }
 
+// What errors and notices say of asking for a PIN: how to do without.
+const (
+	pinFile    = "say -pin-file FILE"
+	newPINFile = "say -new-pin-file FILE"
+)
+
 // askPerson gets a PIN from a person.
-func (t *tool) askPerson(k *provider.Key, wrong error) ([]byte, error) {
-	q := prompt.Question{Key: k.Name()}
+func (t *tool) askPerson(k *provider.Key, wrong error, instead string) ([]byte, error) {
+	q := prompt.Question{Key: k.Name(), Instead: instead}
 	if wrong != nil {
 		q.Again = provider.ErrWrongPIN.Error()
 	}
@@ -125,19 +131,20 @@ func (t *tool) askPerson(k *provider.Key, wrong error) ([]byte, error) {
 // ask asks a person. An interrupt ends the asking, with the terminal as it was.
 func (t *tool) ask(q prompt.Question) ([]byte, error) {
 	defer func() { t.since = time.Time{} }() // he has not been waiting meanwhile
+	q.Notice = func(text string) { t.say("%s", text) }
 	return prompt.PIN(t.interrupts(), q)
 }
 
 // newPIN reads a PIN from a file, or asks for it twice.
-func (t *tool) newPIN(name, file string) ([]byte, error) {
+func (t *tool) newPIN(name, file, instead string) ([]byte, error) {
 	if file != "" {
 		return checkedPIN(readPIN(file))
 	}
-	pin, err := checkedPIN(t.ask(prompt.Question{Key: name, Again: "a new one, please"}))
+	pin, err := checkedPIN(t.ask(prompt.Question{Key: name, Again: "a new one, please", Instead: instead}))
 	if err != nil {
 		return nil, err
 	}
-	again, err := t.ask(prompt.Question{Key: name, Again: "the same again, please"})
+	again, err := t.ask(prompt.Question{Key: name, Again: "the same again, please", Instead: instead})
 	defer clear(again)
 	if err == nil && !bytes.Equal(pin, again) {
 		err = errors.New("the two PINs are not the same; nothing was changed")

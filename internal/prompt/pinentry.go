@@ -24,7 +24,7 @@ func (a *asker) pinentry(ctx context.Context, q Question) (pin []byte, err error
 	in, err1 := c.StdinPipe()
 	out, err2 := c.StdoutPipe()
 	if err := errors.Join(err1, err2, c.Start()); err != nil {
-		return nil, fmt.Errorf("ask for the PIN: %w", err)
+		return nil, fmt.Errorf("could not be asked for: %w", err)
 	}
 	defer c.Wait()
 	defer in.Close()

@@ -20,10 +20,10 @@ import (
 )
 
 // ErrNobody says that there is no way to ask.
-var ErrNobody = errors.New("nobody can be asked for the PIN: there is no terminal, no SSH_ASKPASS, no pinentry and no systemd-ask-password")
+var ErrNobody = errors.New("cannot be asked for: there is no terminal, no SSH_ASKPASS, no pinentry, and nobody who answers systemd-ask-password")
 
 // ErrCancelled says that the person does not want to answer.
-var ErrCancelled = errors.New("the PIN was not given")
+var ErrCancelled = errors.New("was not given")
 
 // A Question is what the person sees.
 type Question struct {
@@ -31,6 +31,17 @@ type Question struct {
 	File    string // instead: which file's password
 	Program string // who wants to use the key; "": this program says so itself
 	Again   string // why it is asked again; "": it is not
+	Instead string // how to do without asking, which errors say; "": there is no other way
+
+	Notice func(string) // is told who is asked where the person may not see it; nil: nobody
+}
+
+// secret is what an answer is.
+func (q Question) secret() string {
+	if q.File != "" {
+		return "password"
+	}
+	return "PIN"
 }
 
 // text is the question on one line, with nothing in it that moves a cursor.
@@ -71,7 +82,14 @@ var ways = []way{
 func PIN(ctx context.Context, q Question) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	return newAsker().pin(ctx, q)
+	pin, err := newAsker().pin(ctx, q)
+	switch {
+	case errors.Is(err, ErrNobody) && q.Instead != "":
+		err = fmt.Errorf("the %s %w; %s", q.secret(), err, q.Instead)
+	case err != nil:
+		err = fmt.Errorf("the %s %w", q.secret(), err)
+	}
+	return pin, err
 }
 
 // An asker knows what there is to ask with.
@@ -145,16 +163,6 @@ func (a *asker) askpass(ctx context.Context, q Question) ([]byte, error) {
 	return answerOf(exec.CommandContext(ctx, a.askpassProgram(), q.text()+":"))
 }
 
-func (a *asker) hasSystemd() bool {
-	return a.find(systemdProgram) != "" && unix.Access(a.questions, unix.W_OK) == nil
-}
-
-const systemdProgram = "systemd-ask-password"
-
-func (a *asker) systemd(ctx context.Context, q Question) ([]byte, error) {
-	return answerOf(exec.CommandContext(ctx, a.find(systemdProgram), "--no-tty", "--id=tpmkey:"+q.Key, "--icon=drive-harddisk", "--", q.text()+":"))
-}
-
 // answerOf is the first line of a program's output.
 func answerOf(c *exec.Cmd) ([]byte, error) {
 	c.WaitDelay = time.Second
@@ -165,7 +173,7 @@ func answerOf(c *exec.Cmd) ([]byte, error) {
 	case errors.As(err, &exit):
 		return nil, fmt.Errorf("%w: %s: %w", ErrCancelled, filepath.Base(c.Path), err)
 	case err != nil:
-		return nil, fmt.Errorf("ask for the PIN: %w", err)
+		return nil, fmt.Errorf("could not be asked for: %w", err)
 	}
 	return firstLine(output), nil
 }

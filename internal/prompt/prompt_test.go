@@ -24,7 +24,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	dir := t.TempDir()
 	w := &world{t: t, env: map[string]string{}}
-	w.asker = &asker{getenv: func(name string) string { return w.env[name] }, tty: filepath.Join(dir, "tty"), questions: filepath.Join(dir, "questions"), path: dir}
+	w.asker = &asker{getenv: func(name string) string { return w.env[name] }, tty: filepath.Join(dir, "tty"), questions: filepath.Join(dir, "systemd", "ask-password"), path: dir}
 	return w
 }
 
@@ -44,6 +44,19 @@ func (w *world) want(what, want string) {
 	pin, err := w.pin(context.Background(), question)
 	if err != nil || string(pin) != want {
 		w.t.Errorf("%s: %q, %v", what, pin, err)
+	}
+}
+
+// An error names what was wanted, and the way without a person.
+func TestSecret(t *testing.T) {
+	for want, q := range map[string]Question{"PIN": {Key: "web"}, "password": {File: "key.p12"}} {
+		q.Instead = "say -file FILE"
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_, err := PIN(ctx, q)
+		if err == nil || !strings.HasPrefix(err.Error(), "the "+want+" ") || errors.Is(err, ErrNobody) != strings.HasSuffix(err.Error(), "; say -file FILE") {
+			t.Errorf("%s: %v", want, err)
+		}
 	}
 }
 
@@ -116,10 +129,34 @@ func TestSystemd(t *testing.T) {
 	if _, err := w.pin(context.Background(), question); !errors.Is(err, ErrNobody) {
 		t.Errorf("without systemd: %v", err)
 	}
-	if err := os.Mkdir(w.questions, 0o755); err != nil {
+	if err := os.MkdirAll(w.questions, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w.want("systemd", "secret")
+	if _, err := w.pin(context.Background(), question); !errors.Is(err, ErrNobody) {
+		t.Errorf("without an agent: %v", err)
+	}
+	w.agent()
+	var notice string
+	question := Question{Key: "web", Instead: "say -pin-file FILE", Notice: func(text string) { notice = text }}
+	if pin, err := w.pin(context.Background(), question); err != nil || string(pin) != "secret" {
+		t.Errorf("systemd: %q, %v", pin, err)
+	}
+	if !strings.Contains(notice, `PIN of key "web"`) || !strings.Contains(notice, "systemd-tty-ask-password-agent, or interrupt this and say -pin-file FILE") {
+		t.Errorf("noticed: %s", notice)
+	}
+}
+
+// agent watches for questions, as systemd-tty-ask-password-agent --watch does.
+func (w *world) agent() {
+	w.t.Helper()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { unix.Close(fd) })
+	if _, err := unix.InotifyAddWatch(fd, w.questions, unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // terminal gives the world a terminal, and the test its other end.

@@ -23,19 +23,19 @@ func (a *asker) hasTerminal() bool {
 func (a *asker) terminal(ctx context.Context, q Question) ([]byte, error) {
 	fd, err := unix.Open(a.tty, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("ask for the PIN: open %s: %w", a.tty, err)
+		return nil, fmt.Errorf("could not be asked for: open %s: %w", a.tty, err)
 	}
 	tty := os.NewFile(uintptr(fd), a.tty) // non-blocking, so that a deadline ends a read
 	defer tty.Close()
 	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
-		return nil, fmt.Errorf("ask for the PIN: %s: %w", a.tty, err)
+		return nil, fmt.Errorf("could not be asked for: %s: %w", a.tty, err)
 	}
 	silent := *before
 	silent.Lflag = silent.Lflag&^unix.ECHO | unix.ICANON | unix.ISIG
 	silent.Iflag |= unix.ICRNL
 	if err := unix.IoctlSetTermios(fd, unix.TCSETSF, &silent); err != nil {
-		return nil, fmt.Errorf("ask for the PIN: %s: %w", a.tty, err)
+		return nil, fmt.Errorf("could not be asked for: %s: %w", a.tty, err)
 	}
 	defer unix.IoctlSetTermios(fd, unix.TCSETSF, before)
 	stop := context.AfterFunc(ctx, func() { tty.SetReadDeadline(time.Now()) })

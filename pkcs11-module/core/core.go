@@ -36,7 +36,7 @@ func (c core) openKeys() *provider.Provider {
 
 // askPIN asks the person before the screen, because few hosts do it for a token that needs no login.
 func (c core) askPIN(k *provider.Key, wrong error) ([]byte, error) {
-	q := prompt.Question{Key: k.Name(), Program: c.host}
+	q := prompt.Question{Key: k.Name(), Program: c.host, Notice: c.logLine}
 	if wrong != nil {
 		q.Again = provider.ErrWrongPIN.Error()
 	}

@@ -112,7 +112,7 @@ func asking(m *Machine) outcome {
 	case len(ways) == 0 && !m.hasPIN():
 		return ok("nobody can be asked for a PIN here, and no key has one")
 	case len(ways) == 0:
-		return warn(fix, "nobody can be asked for a PIN: there is no terminal, no SSH_ASKPASS, no pinentry and no systemd-ask-password")
+		return warn(fix, "nobody can be asked for a PIN: there is no terminal, no SSH_ASKPASS, no pinentry, and nobody who answers systemd-ask-password")
 	}
 	return ok("whoever has a key with a PIN is asked by %s", list(ways))
 }
