@@ -21,26 +21,19 @@ func serveACME(t *testing.T) []string {
 	t.Helper()
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
 	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
-	quiet, known, port := log.New(io.Discard, "", 0), db.NewMemoryStore(), freePort(t)
+	quiet, known := log.New(io.Discard, "", 0), db.NewMemoryStore()
+	http, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.Close() // for the client, after the server has a port: it would take this one
 	authority := ca.New(quiet, known, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {}})
-	front := wfe.New(quiet, known, va.New(quiet, port, 0, false, "", known), authority, []string{"localhost"}, false, false, 1, 1)
+	front := wfe.New(quiet, known, va.New(quiet, http.Addr().(*net.TCPAddr).Port, 0, false, "", known), authority, []string{"localhost"}, false, false, 1, 1)
 	server := httptest.NewTLSServer(front.Handler())
 	t.Cleanup(server.Close)
 	trusted := filepath.Join(t.TempDir(), "trusted.pem")
 	if err := os.WriteFile(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	here := net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}
-	return []string{"ACME_DIRECTORY=" + server.URL + wfe.DirectoryPath, "SSL_CERT_FILE=" + trusted, "HTTP_ADDRESS=" + here.String()}
-}
-
-// freePort is one that nobody listens on now.
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	return []string{"ACME_DIRECTORY=" + server.URL + wfe.DirectoryPath, "SSL_CERT_FILE=" + trusted, "HTTP_ADDRESS=" + http.Addr().String()}
 }
