@@ -11,8 +11,9 @@ Decrypts FILE, or standard input, and prints what was encrypted.
 
   -scheme NAME  oaep (RSAES-OAEP, the default) or pkcs1 (RSAES-PKCS1-v1_5: whoever
                 can see whether it fails, and try often, can decrypt)
-  -hash NAME    of oaep: sha256 (the default), sha384, sha512 or sha1, which is
-                what openssl encrypts with when it is told nothing
+  -hash NAME    of oaep: sha256 (the default), sha384, sha512 or sha1, which
+                openssl takes for rsa_padding_mode:oaep without rsa_oaep_md;
+                told no padding mode at all, it takes pkcs1
   -mgf NAME     hash of oaep's mask (default: as -hash)
   -label TEXT   label of oaep (default: none)
   -base64       the input is base64

@@ -174,7 +174,11 @@ func (t *tool) introduceArrived(key *provider.Key, rest string) error {
 
 // sayWhoCounts says of a key with a PIN who counts wrong ones.
 func (t *tool) sayWhoCounts(key *provider.Key) error {
-	if !key.HasPIN() {
+	switch {
+	case !key.HasPIN() && !key.NoDA():
+		fmt.Fprintln(t.stderr, "It has no PIN yet that could be wrong: tpmkey pin gives it one.")
+		return nil
+	case !key.HasPIN():
 		return nil
 	}
 	counts, err := t.whoCounts(key)

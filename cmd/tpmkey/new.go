@@ -21,9 +21,9 @@ NAME is USER@HOST when it is left out and free.
   -id HEX       the key's CKA_ID (default: SHA-1 of the modulus)
   -pin          ask for a PIN, without which the key cannot be used
   -pin-file FILE
-                take the PIN from the first line of a file that nobody else can
-                read, or of a descriptor: /dev/fd/N
+                its first line is the PIN; nobody else may read it; or /dev/fd/N
   -da           let wrong PINs count towards the lockout of the whole TPM
+  -challenge HEX  a verifier's: the key is not older than it (tpmkey attest)
   -migratable   let it be moved to other TPMs: it is not bound to this one then
   -system       make it in /etc/tpmkey/keys, for services
   -json         print what "tpmkey show -json" does, instead of the public key

@@ -62,6 +62,7 @@ func runPIN(t *tool, args []string) error {
 	if err := t.givePIN(k); err != nil {
 		return err
 	}
+	had := k.HasPIN()
 	pin, err := t.nextPIN(k)
 	if err != nil {
 		return err
@@ -70,15 +71,19 @@ func runPIN(t *tool, args []string) error {
 	if _, err := keys.ChangePIN(k, pin); err != nil {
 		return t.explainDenial(err)
 	}
-	t.say("the PIN of key %q is %s; copies of its file that were made before keep the old one", name, changed(pin))
+	t.say("the PIN of key %q is %s", name, changed(had, len(pin) > 0))
 	return nil
 }
 
-func changed(pin []byte) string {
-	if len(pin) == 0 {
-		return "gone"
+// changed says what became of a PIN, and of the copies of the key's file that were made before.
+func changed(had, has bool) string {
+	switch {
+	case !had:
+		return "set; copies of its file that were made before need none"
+	case !has:
+		return "gone; copies of its file that were made before keep it"
 	}
-	return "changed"
+	return "changed; copies of its file that were made before keep the old one"
 }
 
 // givePIN asks for the present PIN of a key, before a new one is thought up.
@@ -202,7 +207,8 @@ func readPIN(path string) ([]byte, error) {
 // whoCounts says who counts wrong PINs of a new key, on this machine, now.
 func (t *tool) whoCounts(k *provider.Key) (string, error) {
 	if !k.NoDA() {
-		return "Wrong PINs count towards the lockout of the whole TPM, disk encryption included.", nil
+		return "Wrong PINs count towards the lockout of the whole TPM, disk encryption included.\n" +
+			"Where tpmkeyd runs, one wrong PIN keeps its user from all such keys for 24 hours.", nil
 	}
 	t.close() // /dev/tpm0 opens once
 	d, err := device.Open(t.device)

@@ -112,7 +112,7 @@ func (t *tool) explainDenial(err error) error {
 	if t.widened == "" || !errors.Is(err, provider.ErrDenied) {
 		return err
 	}
-	return fmt.Errorf("%w; this takes the profile %s: the administrator runs tpmkeyd with it, or with one of his own that names you (tpmkey filter show %s)", err, t.widened, t.widened)
+	return fmt.Errorf("%w; this takes the profile %s: the administrator runs tpmkeyd with it (-filter %s), or with one of his own that names you where a row is for root (tpmkey filter show %s)", err, t.widened, t.widened, t.widened)
 }
 
 // interrupts is done once a signal has come. From the first call on, signals do not kill, but for a second one.
