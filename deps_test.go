@@ -48,18 +48,19 @@ var folders = map[string]folder{
 	"attest":        {imports: []string{"internal/roca"}, never: []string{sockets, "os"}},
 	"internal/roca": {},
 
-	"provider":           {imports: []string{"attest", "rm/wire", "internal/privilege", "internal/roca"}, never: []string{sockets}},
+	"provider":           {imports: []string{"attest", "rm/wire", "internal/privilege", "internal/roca", "internal/shell"}, never: []string{sockets}},
 	"signer":             {imports: []string{"provider", "rm/device"}, never: []string{commands}},
 	"internal/prompt":    {imports: []string{"internal/privilege"}, never: []string{commands}},
 	"internal/privilege": {},
+	"internal/shell":     {},
 
 	// the core goes by two ways: into the module, and into its helper
 	"pkcs11-module":       {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
 	"pkcs11-module/core":  {imports: []string{"pkcs11-module/token", "provider", "rm/device", "internal/prompt", "internal/privilege"}, never: []string{commands}},
 	"pkcs11-module/token": {imports: []string{"provider"}},
 
-	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "internal/prompt", "cmd/tpmkey/doctor"}},
-	"cmd/tpmkey/doctor":        {imports: []string{"signer", "provider", "rm/device", "internal/prompt"}, never: []string{sockets}},
+	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "internal/prompt", "internal/shell", "cmd/tpmkey/doctor"}},
+	"cmd/tpmkey/doctor":        {imports: []string{"signer", "provider", "rm/device", "internal/prompt", "internal/shell"}, never: []string{sockets}},
 	"cmd/tpmkeyd":              {imports: []string{"rm", "rm/device", "rm/wire", "filter"}},
 	"cmd/tpmkey-pkcs11-helper": {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
 	"cmd/tpmkey-sim":           {},

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tpmkey.example/internal/privilege"
+	"tpmkey.example/internal/shell"
 )
 
 // SystemDir is where the keys of services are.
@@ -276,7 +277,7 @@ func checkPrivate(st *unix.Stat_t, path string) error {
 		forbidden = 0o037
 	}
 	if st.Mode&forbidden != 0 {
-		return fmt.Errorf("%w: its mode is %04o; run: chmod 600 %s", ErrInsecure, st.Mode&0o7777, path)
+		return fmt.Errorf("%w: its mode is %04o; run: chmod 600 %s", ErrInsecure, st.Mode&0o7777, shell.Word(path))
 	}
 	me := caller{real: uint32(os.Getuid()), effective: uint32(os.Geteuid()), raised: privilege.Raised()}
 	if !me.mayUse(st.Uid, filepath.Dir(path)) {

@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
+	"tpmkey.example/internal/shell"
 	"tpmkey.example/provider"
 )
 
@@ -137,8 +137,8 @@ func (t *tool) introduce(key *provider.Key) error {
 	}
 	fmt.Fprintln(t.stderr)
 	fmt.Fprintf(t.stderr, "To log in with it over ssh:\n")
-	fmt.Fprintf(t.stderr, "  ssh-copy-id -f -i %s USER@HOST\n", printable(shellWord(publicFile(key))))
-	fmt.Fprintf(t.stderr, "  ssh -o PKCS11Provider=%s USER@HOST\n", shellWord(moduleLine()))
+	fmt.Fprintf(t.stderr, "  ssh-copy-id -f -i %s USER@HOST\n", printable(shell.Word(publicFile(key))))
+	fmt.Fprintf(t.stderr, "  ssh -o PKCS11Provider=%s USER@HOST\n", shell.Word(moduleLine()))
 	fmt.Fprintf(t.stderr, "or, for every ssh, this line in ~/.ssh/config, which \"tpmkey ssh\" writes:\n")
 	fmt.Fprintf(t.stderr, "  PKCS11Provider %s\n\n", moduleLine())
 	if t.json {
@@ -146,9 +146,6 @@ func (t *tool) introduce(key *provider.Key) error {
 	}
 	return t.printPublic(key)
 }
-
-// shellWord writes a path so that a shell takes it for one word.
-func shellWord(path string) string { return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'" }
 
 // moduleLine is the module's path for ssh's configuration.
 func moduleLine() string {

@@ -192,7 +192,7 @@ func (t *tool) result(data []byte, mode os.FileMode) error {
 		data = append(data, '\n')
 	}
 	if t.operation.out != "" {
-		return replaceFile(t.operation.out, data, mode)
+		return replaceFile(t.interrupts(), t.operation.out, data, mode)
 	}
 	if t.onTerminal() && !isText(data) {
 		return errBinary

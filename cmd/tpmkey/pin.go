@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tpmkey.example/internal/prompt"
+	"tpmkey.example/internal/shell"
 	"tpmkey.example/provider"
 	"tpmkey.example/rm/device"
 )
@@ -190,7 +191,7 @@ func readPIN(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read the PIN: %s: %w", path, err)
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o077 != 0 {
-		return nil, fmt.Errorf("read the PIN: others can read or change %s; run: chmod 600 %s", path, path)
+		return nil, fmt.Errorf("read the PIN: others can read or change %s; run: chmod 600 %s", path, shell.Word(path))
 	}
 	text := make([]byte, maxPINFile)
 	defer clear(text)

@@ -1,21 +1,24 @@
 package main
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // replaceFile writes a file so that it has the old contents or the new ones, whatever happens on the way. What is there keeps owner and mode, and what a symbolic
 // link leads to is replaced, not the link; a device or a FIFO is written to. A new file gets the mode that is named, less the umask.
-func replaceFile(path string, text []byte, mode os.FileMode) error {
+func replaceFile(ctx context.Context, path string, text []byte, mode os.FileMode) error {
 	var st unix.Stat_t
 	there := unix.Stat(path, &st)
 	if there == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return writeInto(path, text)
+		return writeInto(ctx, path, text)
 	}
 	path, err := resolved(path)
 	if err != nil {
@@ -47,21 +50,44 @@ func resolved(path string) (string, error) {
 	return path, nil
 }
 
+// writeAndRename writes a file that gets a name when all is in it: what is killed before leaves nothing, which may be a plaintext.
 func writeAndRename(path string, text []byte, prepare func(*os.File) error) error {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".tpmkey-*")
+	name := filepath.Join(dir, ".tpmkey-"+rand.Text())
+	f, err := os.OpenFile(dir, os.O_WRONLY|unix.O_TMPFILE, 0o600)
+	unnamed := err == nil
+	if !unnamed { // not every file system can
+		f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	}
 	if err != nil {
-		return err
+		return cannotWrite(path, err)
 	}
-	defer os.Remove(f.Name())
+	defer os.Remove(name)
 	_, err = f.Write(text)
-	if err := errors.Join(err, prepare(f), f.Sync(), f.Close()); err != nil {
-		return err
+	err = errors.Join(err, prepare(f), f.Sync())
+	if err == nil && unnamed {
+		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(name, path)
+	}
+	if err != nil {
+		return cannotWrite(path, err)
 	}
 	return syncDir(dir)
+}
+
+// cannotWrite leaves out the name that the file has meanwhile, which nobody knows.
+func cannotWrite(path string, err error) error {
+	var name *os.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &name):
+		err = name.Err
+	case errors.As(err, &link):
+		err = link.Err
+	}
+	return fmt.Errorf("write %s: %w", path, err)
 }
 
 func syncDir(dir string) error {
@@ -73,13 +99,31 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-func writeInto(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+// writeInto waits for the reader of a FIFO, but not longer than the person does.
+func writeInto(ctx context.Context, path string, text []byte) error {
+	f, err := openToWrite(path)
+	for isFIFO(path) && errors.Is(err, unix.ENXIO) {
+		select {
+		case <-ctx.Done():
+			return errInterrupted
+		case <-time.After(20 * time.Millisecond):
+			f, err = openToWrite(path)
+		}
+	}
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(text)
 	return errors.Join(err, f.Close())
+}
+
+func isFIFO(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode()&os.ModeNamedPipe != 0
+}
+
+func openToWrite(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 }
 
 // lockDir keeps two processes from changing a file in a directory at once.

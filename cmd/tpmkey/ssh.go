@@ -129,7 +129,7 @@ func (t *tool) editConfig(path, home, module string) error {
 		return nil
 	}
 	if !t.ssh.dryRun {
-		if err := replaceFile(path, []byte(edited), 0o600); err != nil {
+		if err := replaceFile(t.interrupts(), path, []byte(edited), 0o600); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"tpmkey.example/internal/shell"
 	"tpmkey.example/provider"
 )
 
@@ -53,7 +54,7 @@ func agentRule(m *Machine) outcome {
 		return fail("", "%s: %v", m.Module, err)
 	}
 	if real = m.inside(real); !agentAllows.MatchString(real) {
-		return warn("sudo make install puts it below /usr/lib; or start the agent with: ssh-agent -P "+shellWord(real),
+		return warn("sudo make install puts it below /usr/lib; or start the agent with: ssh-agent -P "+shell.Word(real),
 			"ssh-agent takes no module from %s, only from /usr/lib*/* and /usr/local/lib*/* (ssh itself takes it)", real)
 	}
 	return ok("ssh-agent takes modules from %s", filepath.Dir(real))
@@ -82,9 +83,9 @@ func p11kit(m *Machine) outcome {
 	case file == "" && !filepath.IsAbs(m.Module):
 		return warn("sudo make install", "p11-kit knows no module %s", name)
 	case file == "":
-		return warn("sudo make install, or: echo "+shellWord("module: "+m.Module)+" | sudo tee /etc/pkcs11/modules/tpmkey.module", "p11-kit knows no module %s: GnuTLS, browsers and others do not find the keys", name)
+		return warn("sudo make install, or: echo "+shell.Word("module: "+m.Module)+" | sudo tee /etc/pkcs11/modules/tpmkey.module", "p11-kit knows no module %s: GnuTLS, browsers and others do not find the keys", name)
 	case setting == "":
-		return warn("rm "+shellWord(file), "%s switches the module off", file)
+		return warn("rm "+shell.Word(file), "%s switches the module off", file)
 	case filepath.IsAbs(setting) && !m.exists(setting):
 		return fail("sudo make install", "%s names %s, which is not there", file, setting)
 	}

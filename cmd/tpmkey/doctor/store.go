@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"tpmkey.example/internal/shell"
 	"tpmkey.example/provider"
 )
 
@@ -33,11 +34,11 @@ func keyDirectories(m *Machine) outcome {
 		case err != nil:
 			return fail("", "%s: %v", dir, err)
 		case !node.Mode.IsDir():
-			return fail("mv "+shellWord(dir)+" "+shellWord(dir+".old"), "%s is not a directory", dir)
+			return fail("mv "+shell.Word(dir)+" "+shell.Word(dir+".old"), "%s is not a directory", dir)
 		case node.UID != m.UID && node.UID != 0 && m.UID != 0:
-			return fail("sudo chown -R "+m.userName(m.UID)+" "+shellWord(dir), "%s belongs to %s, who can put other keys there", dir, m.userName(node.UID))
+			return fail("sudo chown -R "+m.userName(m.UID)+" "+shell.Word(dir), "%s belongs to %s, who can put other keys there", dir, m.userName(node.UID))
 		case node.Mode.Perm()&0o022 != 0:
-			return fail("chmod go-w "+shellWord(dir), "%s may be changed by others (mode %04o), who can put other keys there", dir, node.Mode.Perm())
+			return fail("chmod go-w "+shell.Word(dir), "%s may be changed by others (mode %04o), who can put other keys there", dir, node.Mode.Perm())
 		}
 		facts = append(facts, dir+" ("+m.describe(dir)+")")
 	}
@@ -53,7 +54,7 @@ func keyFiles(m *Machine) outcome {
 	var weak []string
 	for _, k := range keys {
 		if k.ROCA() {
-			weak = append(weak, shellWord(k.Name()))
+			weak = append(weak, shell.Word(k.Name()))
 		}
 	}
 	switch {
@@ -90,7 +91,7 @@ func isFileIn(err error, dir string) bool {
 func fixOfFiles(err error) string {
 	var file *provider.FileError
 	if errors.As(err, &file) && errors.Is(file.Err, provider.ErrInsecure) {
-		return "chmod 600 " + shellWord(file.Path)
+		return "chmod 600 " + shell.Word(file.Path)
 	}
 	return "take out of the directory what is no key, or bring the file back from a backup"
 }
@@ -134,7 +135,7 @@ func (m *Machine) certificate(k *provider.Key) (o outcome, has bool) {
 	if errors.Is(err, provider.ErrNoCertificate) && k.Certificate() == nil && !m.exists(m.inside(k.CertificatePath())) {
 		return o, false
 	}
-	fix := "tpmkey cert " + shellWord(k.Name()) + " FILE, or: tpmkey cert -self-signed " + shellWord(k.Name())
+	fix := "tpmkey cert " + shell.Word(k.Name()) + " FILE, or: tpmkey cert -self-signed " + shell.Word(k.Name())
 	if err != nil {
 		return fail(fix, "%v", err), true
 	}

@@ -3,7 +3,6 @@ package doctor
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 )
@@ -42,15 +41,4 @@ func counted(n int, thing string) string {
 		thing += "s"
 	}
 	return fmt.Sprintf("%d %s", n, thing)
-}
-
-// plainWord is what every shell takes as it stands.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./@%+][A-Za-z0-9_./@%+:,=-]*$`)
-
-// shellWord writes a name for a command that somebody copies, as root perhaps: whoever named a file must not have written a command of his own.
-func shellWord(text string) string {
-	if plainWord.MatchString(text) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
+	"tpmkey.example/internal/shell"
 	"tpmkey.example/provider"
 	"tpmkey.example/signer"
 )
@@ -197,7 +198,7 @@ func keysLoad(p *patient) outcome {
 func fixOfKey(k *provider.Key, err error) string {
 	switch {
 	case errors.Is(err, provider.ErrWrongTPM):
-		return "it is lost unless its TPM comes back; make another: tpmkey delete " + shellWord(k.Name()) + ", tpmkey new " + shellWord(k.Name())
+		return "it is lost unless its TPM comes back; make another: tpmkey delete " + shell.Word(k.Name()) + ", tpmkey new " + shell.Word(k.Name())
 	case errors.Is(err, provider.ErrFormat):
 		return "bring " + k.Path() + " back from a backup"
 	case errors.Is(err, provider.ErrParentAuth):
