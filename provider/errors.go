@@ -28,12 +28,6 @@ var (
 	ErrExponent   = errors.New("not a public exponent for a key of this TPM")
 )
 
-// What a layer below the chip or above it answered with: TSS2 layers in bits 16 to 23 (TSS 2.0 Overview, 3.2).
-const (
-	rcDenied tpm2.TPMRC = 0x000B0143 // TSS2_RESMGR_TPM_RC_LAYER, TPM_RC_COMMAND_CODE: the filter
-	rcBrake  tpm2.TPMRC = 0x000B0921 // … TPM_RC_LOCKOUT: the manager lets nobody guess on
-)
-
 // explanations says what a TPM's code means for a key. Format-one codes match whatever handle, session or parameter they name.
 var explanations = []struct {
 	rc       tpm2.TPMRC
@@ -41,7 +35,7 @@ var explanations = []struct {
 	advice   string
 }{
 	{rcDenied, ErrDenied, "ask the administrator for another filter"},
-	{rcBrake, ErrLockout, "tpmkeyd's log says which tries failed; without a time here, ask the administrator"},
+	{rcBrake, ErrLockout, "right PINs are refused too meanwhile, of all keys as a rule, and keys without one work; tpmkeyd's log says which tries failed"},
 	{tpm2.TPMRCLockout, ErrLockout, "wait until the TPM forgives a try, or ask the administrator to run tpm2_dictionarylockout -c"},
 	{tpm2.TPMRCAuthFail, ErrWrongPIN, "this try counts towards the lockout of the whole TPM"},
 	{tpm2.TPMRCBadAuth, ErrWrongPIN, "nothing counts the tries in the TPM itself"},
@@ -54,7 +48,7 @@ var explanations = []struct {
 }
 
 // explained are the errors that say already what the code of the TPM means there.
-var explained = []error{ErrParentAuth, ErrPIN, ErrFormat, ErrSize, ErrExponent}
+var explained = []error{ErrParentAuth, ErrPIN, ErrWrongPIN, ErrLockout, ErrDenied, ErrFormat, ErrSize, ErrExponent}
 
 // explain adds what a TPM's error means, and what to do.
 func explain(err error) error {

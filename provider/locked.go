@@ -17,7 +17,7 @@ type LockedError struct {
 
 func (e *LockedError) Error() string {
 	if e.Until.IsZero() {
-		return e.Err.Error()
+		return fmt.Sprintf("%v; nothing says until when: ask the administrator", e.Err)
 	}
 	until := "until " + e.Until.Format(time.DateTime)
 	if e.Latest {

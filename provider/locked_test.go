@@ -3,6 +3,7 @@ package provider_test
 import (
 	"crypto"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,6 +56,9 @@ func TestLockedUntil(t *testing.T) {
 			left := time.Until(until.Until)
 			if told := !until.Until.IsZero(); told != (row.later > 0) || told && (left < row.soon || left > row.later) || until.Latest != row.latest {
 				t.Errorf("%v: %v left", err, left)
+			}
+			if strings.Contains(err.Error(), "nothing says until when") != until.Until.IsZero() {
+				t.Errorf("%v", err)
 			}
 		})
 	}

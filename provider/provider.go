@@ -101,7 +101,7 @@ func (p *Provider) connect() (*connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoTPM, err)
 	}
-	p.conn = &connection{tpm: tpm, loaded: map[[sha256.Size]byte]*loadedKey{}, owner: p.owner}
+	p.conn = &connection{tpm: Legible(tpm), loaded: map[[sha256.Size]byte]*loadedKey{}, owner: p.owner}
 	return p.conn, nil
 }
 
