@@ -26,8 +26,8 @@ func CheckPIN(pin []byte) error {
 	return nil
 }
 
-// A PINSource is asked for the PIN of a key that has one, outside of all locks. wrong is the error after which it is asked again, nil at first. The provider
-// wipes what it gets.
+// A PINSource is asked for the PIN of a key that has one, outside of all locks. wrong is the error after which it is asked again, which is ErrWrongPIN, nil at
+// first. The provider wipes what it gets.
 type PINSource func(k *Key, wrong error) ([]byte, error)
 
 // AskPIN names who is asked for PINs that were not given. Without one, an operation that needs a PIN fails with ErrPIN.
@@ -153,6 +153,6 @@ func (p *Provider) withPIN(k *Key, work func(pin []byte) error) error {
 		if !isWrongPIN(err) || !asked || try >= k.pinTries() {
 			return err
 		}
-		wrong = err
+		wrong = explain(err)
 	}
 }

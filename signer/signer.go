@@ -54,7 +54,10 @@ func WithDevice(spec string) Option { return func(o *options) { o.device = spec 
 // WithDirs names the key directories instead of provider.DefaultDirs.
 func WithDirs(dirs ...string) Option { return func(o *options) { o.dirs = dirs } }
 
-// WithPIN names who is asked for the key's PIN, if it has one. wrong is nil at first, and the error after a PIN that was wrong. What ask gives is wiped.
+// WithPIN names who is asked for the key's PIN, if it has one. wrong is nil at first, and provider.ErrWrongPIN (for errors.Is) after a PIN that was wrong. What
+// ask gives is wiped; an error of its own ends the operation, which returns it. When no more tries are left, and where there is no WithPIN, the operation's error
+// is provider.ErrWrongPIN, provider.ErrPIN for a PIN that nobody could be asked for, provider.ErrPINFormat for what cannot be one, or provider.ErrLockout after too
+// many that were wrong; then errors.As finds a *provider.LockedError, which says until when.
 func WithPIN(ask func(name string, wrong error) (pin []byte, err error)) Option {
 	return func(o *options) {
 		o.pin = func(k *provider.Key, wrong error) ([]byte, error) { return ask(k.Name(), wrong) }
@@ -64,7 +67,10 @@ func WithPIN(ask func(name string, wrong error) (pin []byte, err error)) Option 
 // WithOwnerPassword names the password of the TPM's owner, where there is one and the parent of keys was not made persistent at 0x81000001.
 func WithOwnerPassword(password []byte) Option { return func(o *options) { o.owner = password } }
 
-// Open opens the key of a name. The TPM is not touched before the first operation. The errors are provider's.
+// Open opens the key of a name. The TPM is not touched before the first operation. The errors are provider's, for errors.Is:
+// provider.ErrNotFound, provider.ErrName, provider.ErrInsecure, provider.ErrFormat, provider.ErrUsage for an attestation key. Those of operations are, besides what
+// WithPIN names, provider.ErrNoTPM, provider.ErrWrongTPM, provider.ErrDenied, provider.ErrParentAuth and provider.ErrUsage; errors.As finds the TPM's own code,
+// where there was one, as a tpm2.TPMRC.
 func Open(name string, opts ...Option) (*Key, error) {
 	o := options{dirs: provider.DefaultDirs()}
 	for _, option := range opts {
