@@ -179,9 +179,16 @@ func keyOf(c *wire.Command) [32]byte {
 }
 
 // refusalLeft answers what a client asks who was refused with rcBrake: for how many seconds yet. It asks for the code as a TPM_PT, of which no specification
-// has one there, so that whoever has a chip for his manager is told of no such property. 0: until something else changes than the time.
+// has one there, so that whoever has a chip for his manager is told of no such property. One that was not refused on this connection is told of the brake on his
+// user, so that he can know before he tries. 0: until something else changes than the time.
 func (s *Space) refusalLeft() []byte {
-	left := max(0, math.Ceil(s.refusedUntil.Sub(s.manager.now()).Seconds()))
+	now, until := s.manager.now(), s.refusedUntil
+	if b := s.manager.memory.Principals[s.principal]; b != nil && !s.isRoot() && !now.Before(until) {
+		if end, refused := b.until(now, &principalBrake); refused {
+			until = end
+		}
+	}
+	left := max(0, math.Ceil(until.Sub(now).Seconds()))
 	return wire.NewMessage(tpm2.TPMSTNoSessions, 0).Uint8(0).Uint32(uint32(tpm2.TPMCapTPMProperties)).Uint32(1).
 		Uint32(uint32(rcBrake)).Uint32(uint32(left)).Bytes()
 }

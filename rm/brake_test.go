@@ -54,6 +54,7 @@ func TestBrakeOfAPrincipal(t *testing.T) {
 		wantRC(t, "the 21st guess", k.try("wrong"), refused)
 		wantRC(t, "the right PIN", k.try("right"), refused)
 		wantRefusalLeft(t, s, 5*60)
+		wantRefusalLeft(t, b.space(t, 1000), 5*60) // who has not tried yet
 		wantRC(t, "the same user's other key", braked.try("another"), refused)
 	}); n != 0 {
 		t.Errorf("%d commands reached the chip", n)
@@ -62,6 +63,7 @@ func TestBrakeOfAPrincipal(t *testing.T) {
 	wantRefusalLeft(t, b.space(t, 1001), 0)
 	newKey(t, b.space(t, 1001), false, "his").mustSign(t)
 	clock.Advance(5*time.Minute + time.Second)
+	wantRefusalLeft(t, b.space(t, 1000), 0)
 	if err := k.try("right"); err != nil {
 		t.Errorf("the right PIN after the brake: %v", err)
 	}
