@@ -150,8 +150,33 @@ const (
 	clearTries = "sudo tpm2_dictionarylockout --clear-lockout"
 )
 
-// lockout is the check lockout (dictionary attack protection, Part 1, 19.8). Keys of tpmkey do not count towards it unless they were made with -da.
+// lockout is the check lockout: what tpmkeyd refuses this user, else what the chip refuses everybody.
 func lockout(p *patient) outcome {
+	if o := p.with(userBrake); o.Status != OK {
+		return o
+	}
+	return p.chipLockout()
+}
+
+// propertyBrake is for how many seconds a manager refuses this user's PINs: the code of that refusal, asked for as a TPM_PT. A chip has no such property.
+const propertyBrake tpm2.TPMPT = 0x000B0921
+
+func userBrake(tpm transport.TPM) outcome {
+	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapTPMProperties, Property: uint32(propertyBrake), PropertyCount: 1}.Execute(tpm)
+	if err != nil {
+		return ok("") // the chip's own lockout says what is wrong
+	}
+	list, err := r.CapabilityData.Data.TPMProperties()
+	if err != nil || len(list.TPMProperty) == 0 || list.TPMProperty[0].Property != propertyBrake || list.TPMProperty[0].Value == 0 {
+		return ok("")
+	}
+	left := time.Duration(list.TPMProperty[0].Value) * time.Second
+	return fail(fmt.Sprintf("wait %v; tpmkeyd's log says which tries failed", left),
+		"tpmkeyd refuses this user's PINs for %v yet, the right ones too, after too many that were wrong; keys without a PIN work", left)
+}
+
+// chipLockout is the dictionary attack protection (Part 1, 19.8). Keys of tpmkey do not count towards it unless they were made with -da.
+func (p *patient) chipLockout() outcome {
 	return p.withProperties(func(is map[tpm2.TPMPT]uint32) outcome {
 		failed, most := is[tpm2.TPMPTLockoutCounter], is[tpm2.TPMPTMaxAuthFail]
 		interval := time.Duration(is[tpm2.TPMPTLockoutInterval]) * time.Second

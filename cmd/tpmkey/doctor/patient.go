@@ -143,7 +143,7 @@ func (t timed) Send(command []byte) ([]byte, error) {
 		return nil, errInterrupted
 	}
 	start := time.Now()
-	response, err := t.Device.Send(command)
+	response, err := provider.Legible(t.Device).Send(command)
 	if err == nil && len(command) >= 10 && isSuccess(response) {
 		t.patient.note(tpm2.TPMCC(binary.BigEndian.Uint32(command[6:])), time.Since(start))
 	}

@@ -120,6 +120,18 @@ func TestBoundary(t *testing.T) {
 	}
 }
 
+// braked is a chip with a manager that refuses PINs for so many seconds.
+func braked(chip tpmtest.Sender, seconds uint32) tpmtest.Sender {
+	return tpmtest.Func(func(command []byte) ([]byte, error) {
+		if len(command) < 22 || binary.BigEndian.Uint32(command[14:]) != uint32(propertyBrake) {
+			return chip.Send(command)
+		}
+		response := []byte{0x80, 0x01, 0, 0, 0, 27, 0, 0, 0, 0, 0, 0, 0, 0, byte(tpm2.TPMCapTPMProperties), 0, 0, 0, 1}
+		response = binary.BigEndian.AppendUint32(response, uint32(propertyBrake))
+		return binary.BigEndian.AppendUint32(response, seconds), nil
+	})
+}
+
 // What properties say of lockout and passwords.
 func TestProperties(t *testing.T) {
 	chip := tpmtest.Dial(t, tpmtest.Simulator(t))
@@ -146,6 +158,8 @@ func TestProperties(t *testing.T) {
 	for _, check := range []func(*patient) outcome{lockout, passwords, firmware, hashes, keySizes} {
 		expect(t, check(denied), OK, "the filter keeps this", "")
 	}
+	expect(t, lockout(onChip(braked(chip, 240))), Fail, "refuses this user's PINs for 4m0s yet, the right ones too", "wait 4m0s")
+	expect(t, lockout(onChip(bent(braked(chip, 0), map[tpm2.TPMPT]uint32{tpm2.TPMPTMaxAuthFail: 32}))), OK, "0 of 32", "")
 	broken := onChip(always(tpm2.TPMRCFailure))
 	for _, check := range []func(*patient) outcome{lockout, passwords, firmware, hashes, keySizes, selfTest} {
 		if o := check(broken); o.Status != Fail {
