@@ -2,8 +2,11 @@ package main
 
 import (
 	"crypto/x509"
+	"errors"
 	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"text/tabwriter"
@@ -44,7 +47,28 @@ func runList(t *tool, args []string) error {
 	if err := write(keys); err != nil {
 		return err
 	}
-	return refused
+	return t.exceptOfServices(refused)
+}
+
+// exceptOfServices only mentions keys of services that this user may not read: it is by design that there are some.
+func (t *tool) exceptOfServices(refused error) error {
+	if refused == nil || t.dir != "" {
+		return refused
+	}
+	var rest []error
+	for _, err := range joined(refused) {
+		if ofServices(err) {
+			t.say("left out: %v", err)
+		} else {
+			rest = append(rest, err)
+		}
+	}
+	return errors.Join(rest...)
+}
+
+func ofServices(err error) bool {
+	var at *os.PathError
+	return errors.Is(err, os.ErrPermission) && errors.As(err, &at) && (at.Path == provider.SystemDir || filepath.Dir(at.Path) == provider.SystemDir)
 }
 
 func (t *tool) printNames(keys []*provider.Key) error {
