@@ -60,7 +60,7 @@ packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 tpm2-abrmd libt
 packages-build packages-demo packages-test packages-check packages-bench:
 	@scripts/packages.sh $(packages_$(@:packages-%=%))
 
-build: programs $(BUILD)/tpmkey-pkcs11.so $(BUILD)/tpmkey-pkcs11-helper
+build: programs $(BUILD)/tpmkey-pkcs11.so $(BUILD)/tpmkey-pkcs11-helper $(BUILD)/tpmkey-probe
 
 -include pkcs11-module/module.mk
 
@@ -117,7 +117,7 @@ install:
 	install -d $(DESTDIR)$(bashcompletiondir) $(DESTDIR)$(zshcompletiondir) $(DESTDIR)$(fishcompletiondir)
 	install -m 755 $(BUILD)/tpmkey $(DESTDIR)$(bindir)/
 	install -m 755 $(BUILD)/tpmkeyd $(DESTDIR)$(sbindir)/
-	install -m 755 $(BUILD)/tpmkey-pkcs11-helper $(DESTDIR)$(libexecdir)/
+	install -m 755 $(BUILD)/tpmkey-pkcs11-helper $(BUILD)/tpmkey-probe $(DESTDIR)$(libexecdir)/
 	install -m 644 $(BUILD)/tpmkey-pkcs11.so $(DESTDIR)$(moduledir)/
 	install -m 644 $(BUILD)/completion.bash $(DESTDIR)$(bashcompletiondir)/tpmkey
 	install -m 644 $(BUILD)/completion.zsh $(DESTDIR)$(zshcompletiondir)/_tpmkey

@@ -1,4 +1,4 @@
-# The PKCS #11 module and its helper. The module's linker script and its version script need absolute paths, and #cgo LDFLAGS takes neither.
+# The PKCS #11 module, its helper, and what tries them. The module's linker script and its version script need absolute paths, and #cgo LDFLAGS takes neither.
 module_dir := $(CURDIR)/pkcs11-module
 
 # What both are made of has a number: a module refuses the helper of another build, whose messages may mean something else.
@@ -14,3 +14,7 @@ $(BUILD)/tpmkey-pkcs11.so: packages-build
 
 $(BUILD)/tpmkey-pkcs11-helper: packages-build
 	CGO_ENABLED=0 $(GO) build $(GOCOMPILEFLAGS) -ldflags '-s -w -buildid= -B none -X main.build=$(module_build)' -o $@ ./cmd/tpmkey-pkcs11-helper
+
+# C, because Go neither forks nor loads libraries without cgo.
+$(BUILD)/tpmkey-probe: packages-build cmd/tpmkey-probe/probe.c
+	$(CC) -O2 -Wall -Wextra -I/usr/include/p11-kit-1 -s -Wl,--build-id=none -o $@ cmd/tpmkey-probe/probe.c

@@ -58,7 +58,7 @@ func runDoctor(t *tool, args []string) error {
 	machine.Home, _ = sshHome() // without one ssh has no configuration either
 	machine.Dirs, machine.Module = dirs, modulePath()
 	machine.Named = namesAnother(t.device, os.Getenv("TPMKEY_DEVICE"))
-	tpm := doctor.TPM{Open: func() (doctor.Device, error) { return device.Open(t.device) }, Dirs: dirs, Owner: t.owner}
+	tpm := doctor.TPM{Open: func() (doctor.Device, error) { return device.Open(t.device) }, Dirs: dirs, Owner: t.owner, Probe: t.probe(machine.Module)}
 	stopping := t.interrupts()
 	var findings []doctor.Finding
 	t.showProgress("looking at the machine and its TPM", func() { findings = doctor.Run(stopping, machine, tpm) })

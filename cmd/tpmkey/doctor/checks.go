@@ -31,6 +31,7 @@ var checks = []check{
 	{"raw-rsa", "does the TPM do the bare RSA operation, for padding in software?", long, nil, rawRSA},
 	{"pss-salt", "which salt does the TPM take for PSS, and does TLS 1.3 work?", long, nil, pssSalt},
 	{"latency", "how long do operations take?", long, nil, latency},
+	{"module-works", "does a new key sign through the module, in C programs that fork?", long, nil, moduleWorks},
 	{"keys-load", "are the keys of this TPM?", long, nil, keysLoad},
 
 	{"key-directories", "are the key directories this user's alone?", quick, keyDirectories, nil},

@@ -20,6 +20,7 @@ type TPM struct {
 	Open  func() (Device, error)
 	Dirs  []string // key directories
 	Owner []byte   // the owner's password, if one was given
+	Probe Probe    // of the module; nil: it is not installed
 }
 
 // A Device is a way to a TPM, as rm/device has them.
