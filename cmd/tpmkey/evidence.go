@@ -37,6 +37,8 @@ func (t *tool) verifyEvidence(args []string) error {
 	e, err := attest.Verify(text, anchor, nonce)
 	if err == nil {
 		err = t.checkEvidence(e, challenge)
+	} else {
+		err = invalidError{err}
 	}
 	if err != nil {
 		return fmt.Errorf("verify %s: %w", printable(args[0]), err)
@@ -69,9 +71,9 @@ func (t *tool) checkEvidence(e *attest.Evidence, challenge []byte) error {
 	switch {
 	case len(challenge) == 0:
 	case e.Creation == nil:
-		return errors.New("it does not tell how the key was made, and so proves no challenge")
+		return invalidError{errors.New("it does not tell how the key was made, and so proves no challenge")}
 	case !bytes.Equal(e.Creation.Challenge, challenge):
-		return fmt.Errorf("the key was not made for this challenge: it has %x in the place of %x", e.Creation.Challenge, challenge)
+		return invalidError{fmt.Errorf("the key was not made for this challenge: it has %x in the place of %x", e.Creation.Challenge, challenge)}
 	}
 	if t.operation.pub == "" {
 		return nil
@@ -85,7 +87,7 @@ func (t *tool) checkEvidence(e *attest.Evidence, challenge []byte) error {
 	case err != nil:
 		return fmt.Errorf("-pub: %w", err)
 	case !public.Equal(e.Public):
-		return errors.New("it is about another key than -pub names")
+		return invalidError{errors.New("it is about another key than -pub names")}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 const (
 	exitFailed      = 1
 	exitUsage       = 2
+	exitUntried     = 2 // verify does not know
 	exitInterrupted = 130
 )
 
@@ -67,6 +68,11 @@ const common = `Every command takes:
                 of keys was not made persistent at 0x81000001
 `
 
+const exitCodes = `
+Exit codes: 0 it is done; 1 it failed; 2 the command line means nothing; 130 it was
+interrupted. verify: 1 not valid, 2 not tried. doctor: 1 warnings, 2 failures.
+`
+
 // commonShort leaves the screen to the command.
 const commonShort = `Like every command it takes -device SPEC and -dir DIR; see: tpmkey help
 `
@@ -91,6 +97,7 @@ func (t *tool) main(args []string) int {
 	}
 	var wrong usageError
 	var reported reportedStatus
+	var untried untriedError
 	switch {
 	case err == nil:
 		return 0
@@ -99,6 +106,9 @@ func (t *tool) main(args []string) int {
 		return exitInterrupted
 	case errors.As(err, &reported):
 		return int(reported)
+	case errors.As(err, &untried):
+		t.fail(untried.error)
+		return exitUntried
 	case errors.As(err, &wrong):
 		t.fail(err)
 		return exitUsage
@@ -205,7 +215,7 @@ func runHelp(t *tool, args []string) error {
 	for _, v := range verbs {
 		fmt.Fprintf(t.stdout, "  %-14s %s\n", "tpmkey "+v.name, v.summary)
 	}
-	fmt.Fprintf(t.stdout, "\n%s", common)
+	fmt.Fprintf(t.stdout, "\n%s%s", common, exitCodes)
 	return nil
 }
 

@@ -13,8 +13,8 @@ import (
 )
 
 const verifyDetails = `
-Tells whether SIGNATURE is the key's over FILE, or over standard input: the exit
-code is 0 if it is. No TPM is needed.
+Tells whether SIGNATURE is the key's over FILE, or over standard input. No TPM is
+needed. The exit code is 0 if it is, 1 if not, 2 if that could not be tried.
 
   -pub FILE     the public key, instead of NAME: a line of OpenSSH's, PEM, or a
                 certificate
@@ -40,7 +40,23 @@ func verifyFlags(f *flag.FlagSet, t *tool) {
 	f.StringVar(&t.attest.challenge, "challenge", "", "")
 }
 
+// What verify says besides success: that it is not valid, or that nobody knows. A script must not take a file that is missing for a forgery.
+type (
+	invalidError struct{ error }
+	untriedError struct{ error }
+)
+
+func (e invalidError) Unwrap() error { return e.error }
+
 func runVerify(t *tool, args []string) error {
+	err := t.verifyAnything(args)
+	if err == nil || errors.As(err, new(invalidError)) {
+		return err
+	}
+	return untriedError{err}
+}
+
+func (t *tool) verifyAnything(args []string) error {
 	switch {
 	case t.attest.ak != "":
 		return t.verifyEvidence(args)
@@ -142,7 +158,7 @@ func parsePublic(text []byte) (*rsa.PublicKey, error) {
 	return public, nil
 }
 
-var errBadSignature = errors.New("the signature is not this key's over this input, with this scheme and hash")
+var errBadSignature = invalidError{errors.New("the signature is not this key's over this input, with this scheme and hash")}
 
 func (o operationOptions) verify(public *rsa.PublicKey, hash crypto.Hash, digest, signature []byte) error {
 	var err error
