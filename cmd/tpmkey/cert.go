@@ -24,6 +24,7 @@ on. Programs are shown the certificate together with the key.
   -san NAME       a further name, as often as there are any: a host, an address, an
                   e-mail address or a URI
   -pin-file FILE  the key's PIN, as for tpmkey new
+  -json           a JSON array of the chain: subject, issuer, notBefore, notAfter, pem
 `
 
 const csrDetails = `
@@ -46,6 +47,7 @@ type certOptions struct {
 
 func certFlags(f *flag.FlagSet, t *tool) {
 	csrFlags(f, t)
+	jsonFlags(f, t)
 	f.BoolVar(&t.cert.remove, "remove", false, "")
 	f.BoolVar(&t.cert.anyTime, "any-time", false, "")
 	f.BoolVar(&t.cert.selfSigned, "self-signed", false, "")
@@ -63,6 +65,9 @@ func runCert(t *tool, args []string) error {
 	if len(args) == 0 || len(args) > 2 {
 		return usageError(fmt.Sprintf("it takes the name of a key and at most one file, not %d arguments", len(args)))
 	}
+	if t.cert.remove && t.json {
+		return usageError("-json prints a chain, and -remove leaves none; choose one")
+	}
 	keys := t.open()
 	k, err := keys.Key(args[0])
 	if err != nil {
@@ -77,6 +82,9 @@ func runCert(t *tool, args []string) error {
 		return t.selfSign(keys, k)
 	case len(file) > 0:
 		return t.attach(keys, k, file[0])
+	}
+	if t.json {
+		return t.printChainJSON(k)
 	}
 	return t.printChain(k)
 }
@@ -126,5 +134,8 @@ func (t *tool) sayCertificate(k *provider.Key) error {
 		return err
 	}
 	t.say("key %q has the certificate %s, until %s", k.Name(), printable(chain[0].Subject.String()), chain[0].NotAfter.Format(time.DateOnly))
+	if t.json {
+		return t.printChainJSON(k)
+	}
 	return nil
 }

@@ -111,6 +111,13 @@ func (t *tool) printEvidence(e *attest.Evidence, fresh bool) error {
 	if !e.Restricted {
 		t.say("that the attestation key signs no forged evidence is for you to know: -ak has its public key alone, not what tpmkey pub -tpm prints")
 	}
+	if t.json {
+		fields, err := evidenceOf(e, fresh)
+		if err != nil {
+			return err
+		}
+		return t.printJSON(verdictFields{Valid: true, Evidence: fields})
+	}
 	_, err = t.stdout.Write(ssh.MarshalAuthorizedKey(public))
 	return err
 }

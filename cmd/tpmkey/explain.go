@@ -32,6 +32,9 @@ func (t *tool) explain(command string) error {
 	if err != nil {
 		return err
 	}
+	if t.json {
+		return t.printExplanationJSON(e)
+	}
 	return t.printExplanation(e)
 }
 

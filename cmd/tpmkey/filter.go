@@ -17,18 +17,18 @@ import (
 
 const filterDetails = `
   list               the built-in profiles, from the narrowest to the widest
-  show NAME          the text of a built-in profile, or of a file; -whole writes it out
-                     with the rows of the profile that it starts from
+  show NAME|FILE     the text of a profile; -whole adds the rows that it starts from
   check FILE         whether a file is a profile; - is standard input
   explain COMMAND    what becomes of a TPM command: TPM2_Clear, clear, 0x126, or all
-                     of its bytes in hex, with blanks and line breaks where you like;
-                     - reads that from standard input
+                     of its bytes in hex with any blanks; - is standard input
 
   -filter NAME|FILE  the profile that decides (default: rsa)
   -uid N             who sends the command (default: anybody)
+  -json              list: an array of name, default, purpose; explain: an object:
+                     command, verdict (allow, answer or deny), conditional, reason,
+                     response, needs (what, else), rules (name, text)
 
-What depends on the moment is not told: quotas, and what is kept from callers who
-guess passwords.
+What depends on the moment is not told: quotas, and brakes on guessed passwords.
 `
 
 type filterOptions struct {
@@ -38,6 +38,7 @@ type filterOptions struct {
 }
 
 func filterFlags(f *flag.FlagSet, t *tool) {
+	jsonFlags(f, t)
 	f.StringVar(&t.filter.profile, "filter", "", "")
 	f.BoolVar(&t.filter.whole, "whole", false, "")
 	f.Func("uid", "", func(text string) error {
@@ -75,10 +76,10 @@ type filterVerb struct {
 }
 
 var filterVerbs = []filterVerb{
-	{"list", "", false, nil, (*tool).listProfiles},
+	{"list", "", false, []string{"-json"}, (*tool).listProfiles},
 	{"show", "NAME", false, []string{"-whole"}, (*tool).showProfile},
 	{"check", "FILE", false, nil, (*tool).checkProfile},
-	{"explain", "COMMAND", true, []string{"-filter", "-uid"}, (*tool).explain},
+	{"explain", "COMMAND", true, []string{"-filter", "-uid", "-json"}, (*tool).explain},
 }
 
 func runFilter(t *tool, args []string) error {
@@ -89,8 +90,11 @@ func runFilter(t *tool, args []string) error {
 	if i < 0 {
 		return usageError(fmt.Sprintf("filter does list, show, check and explain, not %q; run: tpmkey help filter", args[0]))
 	}
-	v := filterVerbs[i]
-	if err := v.fits(args[1:], t.filter.given()); err != nil {
+	v, given := filterVerbs[i], t.filter.given()
+	if t.json {
+		given = append(given, "-json")
+	}
+	if err := v.fits(args[1:], given); err != nil {
 		return err
 	}
 	return v.run(t, strings.Join(args[1:], " "))
@@ -110,12 +114,20 @@ func (v filterVerb) fits(operands, flags []string) error {
 }
 
 func (t *tool) listProfiles(string) error {
-	w := tabwriter.NewWriter(t.stdout, 0, 8, 2, ' ', 0)
+	var profiles []*filter.Filter
 	for _, name := range filter.Names() {
 		f, err := filter.Named(name)
 		if err != nil {
 			return err
 		}
+		profiles = append(profiles, f)
+	}
+	if t.json {
+		return t.printProfilesJSON(profiles)
+	}
+	w := tabwriter.NewWriter(t.stdout, 0, 8, 2, ' ', 0)
+	for _, f := range profiles {
+		name := f.Name()
 		if name == filter.Default().Name() {
 			name += " (the default)"
 		}

@@ -35,8 +35,19 @@ var jsonFields = []struct {
 	{[]string{"show", "demo"}, "show", keyNames, `"parent": "0x40000001"`},
 	{[]string{"list"}, "show", keyNames, `"certificate": null`},
 	{[]string{"pub", "demo"}, "pub", []string{"name", "ssh", "pem"}, `"ssh": "ssh-rsa AAAA`},
+	{[]string{"version"}, "version", []string{"version", "go"}, `"go": "go1`},
+	{[]string{"filter", "explain", "clear"}, "filter", explainNames, `"verdict": "deny"`},
+	{[]string{"filter", "explain", "sign"}, "filter", explainNames, `"conditional": true`},
+	{[]string{"filter", "explain", "hash"}, "filter", explainNames, `"verdict": "answer"`},
+	{[]string{"cert", "-self-signed", "demo"}, "cert", certNames, `"subject": "CN=demo"`},
+	{[]string{"cert", "demo"}, "cert", certNames, `"pem": "-----BEGIN CERTIFICATE-----`},
 	{[]string{"device"}, "device", []string{"device", "chip", "managed", "boundary", "filter"}, `"boundary": false`},
 }
+
+var (
+	explainNames = []string{"command", "verdict", "conditional", "reason", "response", "needs", "rules"}
+	certNames    = []string{"subject", "issuer", "notBefore", "notAfter", "pem"}
+)
 
 var keyNames = []string{"name", "label", "id", "file", "bits", "fingerprint", "sign", "decrypt", "pin", "lockout", "parent", "parentName", "origin", "attestation", "certificate"}
 

@@ -40,7 +40,7 @@ func init() { // help shows the table that it is in
 		{"show", "[-json] NAME", "show what is known of a key", keyJSONDetails, jsonFlags, runShow},
 		{"pub", "[-pem] [-tpm] [-json] NAME", "print a public key", pubDetails, pubFlags, runPub},
 		{"pin", "[-remove] NAME", "change the PIN of a key, give it one, or take it away", pinDetails, pinFlags, runPIN},
-		{"cert", "[-self-signed] [-remove] NAME [FILE]", "show, attach, make or remove the certificate of a key", certDetails, certFlags, runCert},
+		{"cert", "[-self-signed] [-remove] [-json] NAME [FILE]", "show, attach, make or remove the certificate of a key", certDetails, certFlags, runCert},
 		{"csr", "[-subject NAME] [-san NAME] NAME", "print a request for a certificate", csrDetails, csrFlags, runCSR},
 		{"sign", "[FLAGS] NAME [FILE]", "sign a file", signDetails, signFlags, runSign},
 		{"verify", "[FLAGS] NAME|-pub FILE SIGNATURE [FILE]|-ak FILE EVIDENCE", "check a signature, or evidence of attest", verifyDetails, verifyFlags, runVerify},
@@ -51,9 +51,9 @@ func init() { // help shows the table that it is in
 		{"delete", "[-yes] NAME", "delete a key for ever", "Nobody can bring it back. Without a terminal to ask on, -yes is needed.\n", deleteFlags, runDelete},
 		{"device", "[-json]", "show which TPM is used, and whether its filter is a boundary", deviceDetails, jsonFlags, runDevice},
 		{"doctor", "[-json]", "look for what is wrong with the machine, its TPM and the keys", doctorDetails, jsonFlags, runDoctor},
-		{"filter", "list | show NAME | check FILE | explain COMMAND", "explain what the filter lets through to a TPM", filterDetails, filterFlags, runFilter},
+		{"filter", "[-json] list | show NAME | check FILE | explain COMMAND", "explain what the filter lets through to a TPM", filterDetails, filterFlags, runFilter},
 		{"completion", "bash|zsh|fish", "print a script that completes command lines", completionDetails, nil, runCompletion},
-		{"version", "", "print the version", "", nil, runVersion},
+		{"version", "[-json]", "print the version", versionDetails, jsonFlags, runVersion},
 		{"help", "[COMMAND]", "explain a command", "", nil, runHelp},
 	}
 }
@@ -124,6 +124,9 @@ func (t *tool) dispatch(args []string) error {
 	}
 	if args[0] == "-h" || args[0] == "--help" || args[0] == "-help" {
 		return runHelp(t, nil)
+	}
+	if args[0] == "--version" || args[0] == "-version" {
+		args = append([]string{"version"}, args[1:]...)
 	}
 	v, err := verbOf(args[0])
 	if err != nil {

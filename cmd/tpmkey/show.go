@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -259,14 +258,17 @@ func (t *tool) printPublic(k *provider.Key) error {
 	return err
 }
 
+const versionDetails = `
+  -json         a JSON object: version, go (the version of Go that built it)
+`
+
 func runVersion(t *tool, args []string) error {
 	if err := noArguments(args); err != nil {
 		return err
 	}
-	version := "(unknown)"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
+	if t.json {
+		return t.printJSON(versionOf())
 	}
-	_, err := fmt.Fprintln(t.stdout, "tpmkey", version)
+	_, err := fmt.Fprintln(t.stdout, "tpmkey", versionOf().Version)
 	return err
 }

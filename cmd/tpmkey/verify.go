@@ -16,8 +16,7 @@ const verifyDetails = `
 Tells whether SIGNATURE is the key's over FILE, or over standard input. No TPM is
 needed. The exit code is 0 if it is, 1 if not, 2 if that could not be tried.
 
-  -pub FILE     the public key, instead of NAME: a line of OpenSSH's, PEM, or a
-                certificate
+  -pub FILE     the public key instead of NAME: OpenSSH's line, PEM or certificate
   -hash NAME    sha256 (the default), sha384, sha512 or sha1
   -scheme NAME  pkcs1 (RSASSA-PKCS1-v1_5, the default) or pss (RSASSA-PSS)
   -salt N       the salt of pss has to have so many bytes (default: any number)
@@ -25,15 +24,16 @@ needed. The exit code is 0 if it is, 1 if not, 2 if that could not be tried.
   -base64       SIGNATURE is base64
 
 With -ak FILE it checks evidence of tpmkey attest, and prints its public key:
-  -ak FILE      the attestation key to trust, as tpmkey pub -tpm prints it; its
-                public key alone does not show that it signs no forgeries
+  -ak FILE      what tpmkey pub -tpm prints; a bare public key may sign forgeries
   -nonce HEX    the evidence was asked for with it; without, it may be old
-  -challenge HEX
-                the key was made with it (tpmkey new -challenge)
+  -challenge HEX  the key was made with it (tpmkey new -challenge)
+  -json         a JSON object: valid, reason (why not), evidence: null, or ssh,
+                parentName, challenge, fresh (-nonce), restricted (as above)
 `
 
 func verifyFlags(f *flag.FlagSet, t *tool) {
 	signatureFlags(f, t)
+	jsonFlags(f, t)
 	f.StringVar(&t.operation.pub, "pub", "", "")
 	f.StringVar(&t.attest.ak, "ak", "", "")
 	f.StringVar(&t.attest.nonce, "nonce", "", "")
@@ -50,10 +50,15 @@ func (e invalidError) Unwrap() error { return e.error }
 
 func runVerify(t *tool, args []string) error {
 	err := t.verifyAnything(args)
-	if err == nil || errors.As(err, new(invalidError)) {
-		return err
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, new(invalidError)):
+		return untriedError{err}
+	case t.json:
+		return errors.Join(err, t.printJSON(verdictFields{Reason: err.Error()}))
 	}
-	return untriedError{err}
+	return err
 }
 
 func (t *tool) verifyAnything(args []string) error {
@@ -90,6 +95,9 @@ func (t *tool) verifyAnything(args []string) error {
 		return fmt.Errorf("verify %s: %w", signature, err)
 	}
 	t.say("the signature is good")
+	if t.json {
+		return t.printJSON(verdictFields{Valid: true})
+	}
 	return nil
 }
 
