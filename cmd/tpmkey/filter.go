@@ -17,16 +17,16 @@ import (
 
 const filterDetails = `
   list               the built-in profiles, from the narrowest to the widest
-  show NAME|FILE     the text of a profile; -whole adds the rows that it starts from
+  show NAME|FILE     the text of a profile; -whole: with what it starts from
   check FILE         whether a file is a profile; - is standard input
-  explain COMMAND    what becomes of a TPM command: TPM2_Clear, clear, 0x126, or all
-                     of its bytes in hex with any blanks; - is standard input
+  explain COMMAND    what becomes of a TPM command: TPM2_Clear, clear, 0x126, or
+                     its bytes in hex with any blanks; - is standard input
 
   -filter NAME|FILE  the profile that decides (default: rsa)
   -uid N             who sends the command (default: anybody)
-  -json              list: an array of name, default, purpose; explain: an object:
-                     command, verdict (allow, answer or deny), conditional, reason,
-                     response, needs (what, else), rules (name, text)
+  -json              list: an array of name, default, purpose; explain: an
+                     object: command, verdict (allow, answer, deny), conditional,
+                     reason, response, needs (what, else), rules (name, text)
 
 What depends on the moment is not told: quotas, and brakes on guessed passwords.
 `

@@ -13,18 +13,17 @@ import (
 )
 
 const verifyDetails = `
-Tells whether SIGNATURE is the key's over FILE, or over standard input. No TPM is
-needed. The exit code is 0 if it is, 1 if not, 2 if that could not be tried.
+Tells whether SIGNATURE is the key's over FILE, or standard input, without a TPM.
+The exit code is 0 if it is, 1 if not, 2 if that could not be tried.
 
-  -pub FILE     the public key instead of NAME: OpenSSH's line, PEM or certificate
+  -pub FILE     the public key, not NAME: OpenSSH's line, PEM, certificate
   -hash NAME    sha256 (the default), sha384, sha512 or sha1
   -scheme NAME  pkcs1 (RSASSA-PKCS1-v1_5, the default) or pss (RSASSA-PSS)
   -salt N       the salt of pss has to have so many bytes (default: any number)
   -digest       the input is the digest already
   -base64       SIGNATURE is base64
-
 With -ak FILE it checks evidence of tpmkey attest, and prints its public key:
-  -ak FILE      what tpmkey pub -tpm prints; a bare public key may sign forgeries
+  -ak FILE      what tpmkey pub -tpm prints; a mere public key may forge
   -nonce HEX    the evidence was asked for with it; without, it may be old
   -challenge HEX  the key was made with it (tpmkey new -challenge)
   -json         a JSON object: valid, reason (why not), evidence: null, or ssh,
