@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"tpmkey.example/filter"
 )
 
 const completionDetails = `
@@ -48,7 +50,20 @@ type completions struct {
 	verb     *verb
 	switches []string // flags without a value
 	valued   []valuedFlag
-	operand  place // the first one; files follow
+	operand  place // the first one
+	after    []after
+}
+
+// after is what follows a first operand. What is not in a table is a file.
+type after struct {
+	first string
+	place place
+}
+
+// seconds are what follow first operands, by verb.
+var seconds = map[string][]after{
+	"filter":  {{"show", place{words: filter.Names()}}, {"explain", place{words: filter.CommandNames()}}},
+	"migrate": {{"export", place{kind: anyKey}}},
 }
 
 type valuedFlag struct {
@@ -78,7 +93,7 @@ func allCompletions() []completions {
 }
 
 func completionsOf(v *verb) completions {
-	c := completions{verb: v, operand: operandOf(v)}
+	c := completions{verb: v, operand: operandOf(v), after: seconds[v.name]}
 	v.flagSet(&tool{}).VisitAll(func(f *flag.Flag) {
 		if b, ok := f.Value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
 			c.switches = append(c.switches, f.Name)

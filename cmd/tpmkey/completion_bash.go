@@ -9,7 +9,7 @@ import (
 const bashFrame = `# Completion of tpmkey for bash, printed by: tpmkey completion bash
 
 _tpmkey() {
-	local line=${COMP_LINE:0:COMP_POINT} current="" verb="" awaited="" dir="" operands=0
+	local line=${COMP_LINE:0:COMP_POINT} current="" verb="" awaited="" dir="" first="" operands=0
 	local switches="" valued="" operand="" word
 	local -a words
 	IFS=$' \t' read -ra words <<<"$line"
@@ -29,6 +29,7 @@ _tpmkey() {
 			word=${word/#--/-}
 			[[ " $valued " == *" $word "* ]] && awaited=$word
 		else
+			((operands == 0)) && first=$word
 			operands=$((operands + 1))
 		fi
 	done
@@ -41,6 +42,8 @@ _tpmkey() {
 		_tpmkey_place "words $switches $valued"
 	elif ((operands == 0)); then
 		_tpmkey_place "$operand"
+	elif ((operands == 1)); then
+		_tpmkey_place "$(_tpmkey_second)"
 	else
 		_tpmkey_place files
 	fi
@@ -76,12 +79,18 @@ _tpmkey_value() {
 	esac
 }
 
+_tpmkey_second() {
+	case "$verb $first" in
+%s	*) echo files ;;
+	esac
+}
+
 complete -F _tpmkey tpmkey
 `
 
 func bashScript(all []completions) string {
 	var names []string
-	var ofVerb, ofValue strings.Builder
+	var ofVerb, ofValue, ofSecond strings.Builder
 	for _, c := range all {
 		names = append(names, c.verb.name)
 		var valued []string
@@ -91,9 +100,12 @@ func bashScript(all []completions) string {
 				fmt.Fprintf(&ofValue, "\t'%s -%s') echo '%s' ;;\n", c.verb.name, f.name, inBash(f.value))
 			}
 		}
+		for _, a := range c.after {
+			fmt.Fprintf(&ofSecond, "\t'%s %s') echo '%s' ;;\n", c.verb.name, a.first, inBash(a.place))
+		}
 		fmt.Fprintf(&ofVerb, "\t%s) switches='%s' valued='%s' operand='%s' ;;\n", c.verb.name, dashed(c.switches), dashed(valued), inBash(c.operand))
 	}
-	return fmt.Sprintf(bashFrame, strings.Join(names, " "), &ofVerb, &ofValue)
+	return fmt.Sprintf(bashFrame, strings.Join(names, " "), &ofVerb, &ofValue, &ofSecond)
 }
 
 func inBash(p place) string {

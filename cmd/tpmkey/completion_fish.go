@@ -14,22 +14,33 @@ function __tpmkey_keys
 	tpmkey list -names $directory 2>/dev/null
 end
 
-# Whether no (eq) or some (gt) arguments that are no flags stand after a command.
-function __tpmkey_operands
+# The arguments that are no flags after a command.
+function __tpmkey_given
 	set -l words (commandline -opc)
-	test "$words[2]" = $argv[2]; or return 1
-	set -l operands 0
+	test "$words[2]" = $argv[1]; or return 1
 	set -l skip 0
 	for word in $words[3..-1]
 		if test $skip = 1
 			set skip 0
-		else if contains -- $word $argv[3..-1]
+		else if contains -- $word $argv[2..-1]
 			set skip 1
 		else if not string match -q -- '-*' $word
-			set operands (math $operands + 1)
+			echo $word
 		end
 	end
-	test $operands -$argv[1] 0
+end
+
+# Whether no (eq) or some (gt) of them are there.
+function __tpmkey_operands
+	set -l given (__tpmkey_given $argv[2..-1]); or return 1
+	test (count $given) -$argv[1] 0
+end
+
+# Whether one is there, and is one of the words up to "--".
+function __tpmkey_after
+	set -l end (contains -i -- -- $argv)
+	set -l given (__tpmkey_given $argv[(math $end + 1)..-1]); or return 1
+	test (count $given) -eq 1; and contains -- $given[1] $argv[1..$end]
 end
 
 complete -c tpmkey -f
@@ -51,7 +62,13 @@ func fishScript(all []completions) string {
 		if c.operand.kind != noPlace || len(c.operand.words) > 0 {
 			fmt.Fprintf(&lines, "complete -c tpmkey -n '__tpmkey_operands eq %s%s' %s\n", c.verb.name, valued, inFish(c.operand, all))
 		}
-		fmt.Fprintf(&lines, "complete -c tpmkey -n '__tpmkey_operands gt %s%s' -F\n", c.verb.name, valued)
+		files := fmt.Sprintf("__tpmkey_operands gt %s%s", c.verb.name, valued)
+		for _, a := range c.after {
+			after := fmt.Sprintf("__tpmkey_after %s -- %s%s", a.first, c.verb.name, valued)
+			fmt.Fprintf(&lines, "complete -c tpmkey -n '%s' %s\n", after, inFish(a.place, all))
+			files += "; and not " + after
+		}
+		fmt.Fprintf(&lines, "complete -c tpmkey -n '%s' -F\n", files)
 	}
 	return fmt.Sprintf(fishFrame, &lines)
 }

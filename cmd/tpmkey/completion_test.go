@@ -28,6 +28,11 @@ var completed = []struct{ typed, line string }{
 	{"tpmkey show -dir other b", "tpmkey show -dir other bob "},
 	{"tpmkey show -dir oth", "tpmkey show -dir other/"},
 	{"tpmkey completion z", "tpmkey completion zsh "},
+	{"tpmkey filter show orch", "tpmkey filter show orchestrate "},
+	{"tpmkey filter explain TPM2_Dupl", "tpmkey filter explain TPM2_Duplicate "},
+	{"tpmkey filter explain -filter all TPM2_ChangeE", "tpmkey filter explain -filter all TPM2_ChangeEPS "},
+	{"tpmkey filter check what", "tpmkey filter check what-is-signed "},
+	{"tpmkey migrate export ali", "tpmkey migrate export alice@laptop "},
 	{"tpmkey help ren", "tpmkey help rename "},
 	{"true; tpmkey sho", "true; tpmkey show "},
 }

@@ -32,6 +32,12 @@ _tpmkey_keys() {
 	compadd -a keys
 }
 
+_tpmkey_second() {
+	case "$1 $line[1]" in
+%s	*) _files ;;
+	esac
+}
+
 if [[ $funcstack[1] == _tpmkey ]]; then
 	_tpmkey "$@"
 else
@@ -40,7 +46,7 @@ fi
 `
 
 func zshScript(all []completions) string {
-	var ofVerb, commands strings.Builder
+	var ofVerb, ofSecond, commands strings.Builder
 	for _, c := range all {
 		fmt.Fprintf(&commands, "\t\t%s\n", quoted(c.verb.name+":"+c.verb.summary))
 		fmt.Fprintf(&ofVerb, "\t%s) _arguments", c.verb.name)
@@ -51,11 +57,22 @@ func zshScript(all []completions) string {
 			fmt.Fprintf(&ofVerb, " %s", quoted("-"+f.name+":value:"+inZsh(f.value)))
 		}
 		if p := inZsh(c.operand); p != zshActions[noPlace] {
-			fmt.Fprintf(&ofVerb, " %s '*:file:_files'", quoted("1:argument:"+p))
+			fmt.Fprintf(&ofVerb, " %s", quoted("1:argument:"+p))
+			if len(c.after) > 0 {
+				fmt.Fprintf(&ofVerb, " %s", quoted("2:argument:{ _tpmkey_second "+c.verb.name+" }"))
+			}
+			fmt.Fprint(&ofVerb, " '*:file:_files'")
+		}
+		for _, a := range c.after {
+			action := inZsh(a.place)
+			if len(a.place.words) > 0 {
+				action = "compadd " + strings.Join(a.place.words, " ")
+			}
+			fmt.Fprintf(&ofSecond, "\t'%s %s') %s ;;\n", c.verb.name, a.first, action)
 		}
 		fmt.Fprintln(&ofVerb, " ;;")
 	}
-	return fmt.Sprintf(zshFrame, &ofVerb, &commands)
+	return fmt.Sprintf(zshFrame, &ofVerb, &commands, &ofSecond)
 }
 
 var zshActions = map[string]string{anyFile: "_files", anyDirectory: "_files -/", anyKey: "_tpmkey_keys", anyCommand: "_tpmkey_commands", noPlace: " "}
