@@ -18,7 +18,7 @@ func readFilter(name string) (*filter.Filter, error) {
 	if !strings.Contains(name, "/") {
 		f, err := filter.Named(name)
 		if err != nil {
-			err = fmt.Errorf("%w; name one, or a file by its path", err)
+			err = fmt.Errorf("%w; name one, or a file by a path with a slash in it: ./%s", err, name)
 		}
 		return f, err
 	}

@@ -24,6 +24,7 @@ func TestReadFilter(t *testing.T) {
 		{"use", ""}, {"rsa+ecc", ""},
 		{write("good", good, 0o644), ""},
 		{"users", `"users" is none of the profiles: use, rsa,`},
+		{"users", "a path with a slash in it: ./users"},
 		{write("bad", good+"allow TPM2_Sing: x\n", 0o644), `bad: line 2: "TPM2_Sing" is no TPM command`},
 		{write("open", good, 0o666), "open: others may write it; run: chown root"},
 		{write("large", strings.Repeat("x", maxProfile+1), 0o644), "that is no profile"},

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -36,27 +38,49 @@ reason.
   -filter NAME  what everybody may send: a profile that "tpmkey filter list"
                 shows, or the path of a file with one (default rsa)
   -state DIR    what must outlive the service (default /var/lib/tpmkey)
+  -version      print the version, and serve nothing
+
+Exit codes: 0 it was told to stop; 1 it failed; 2 the command line means nothing.
 `
 
-func main() {
+func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// command runs a command line and gives its exit code.
+func command(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("tpmkeyd", flag.ContinueOnError)
-	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
+	flags.SetOutput(io.Discard)
 	spec := flags.String("device", "/dev/tpm0", "")
 	path := flags.String("listen", strings.TrimPrefix(device.DefaultBroker, "broker:"), "")
 	profile := flags.String("filter", filter.Default().Name(), "")
 	dir := flags.String("state", "/var/lib/tpmkey", "")
-	if err := flags.Parse(os.Args[1:]); errors.Is(err, flag.ErrHelp) {
-		return
-	} else if err != nil || flags.NArg() > 0 {
-		if err == nil {
-			flags.Usage()
-		}
-		os.Exit(exitUsage)
+	asked := flags.Bool("version", false, "")
+	err := flags.Parse(args)
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("it takes flags only, not %q", flags.Arg(0))
+	}
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "tpmkeyd: error: %v; run: tpmkeyd -h\n", err)
+		return exitUsage
+	case *asked:
+		fmt.Fprintln(stdout, "tpmkeyd", version())
+		return 0
 	}
 	if err := run(*spec, *path, *profile, state{*dir}); err != nil {
-		fmt.Fprintf(os.Stderr, "tpmkeyd: error: %v\n", err)
-		os.Exit(exitFailed)
+		fmt.Fprintf(stderr, "tpmkeyd: error: %v\n", err)
+		return exitFailed
 	}
+	return 0
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "(unknown)"
 }
 
 // run serves until it is told to stop, and then leaves neither a handle on the chip nor a socket.

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// Command lines that serve nothing.
+func TestCommandLines(t *testing.T) {
+	for _, row := range []struct {
+		args        string
+		code        int
+		says, fails string
+	}{
+		{"-h", 0, "usage: tpmkeyd [-device SPEC]", ""},
+		{"-version", 0, "tpmkeyd ", ""},
+		{"--version", 0, "tpmkeyd ", ""},
+		{"foo", exitUsage, "", `it takes flags only, not "foo"; run: tpmkeyd -h`},
+		{"-foo", exitUsage, "", "flag provided but not defined: -foo; run: tpmkeyd -h"},
+		{"-filter prof2", exitFailed, "", "filter: \"prof2\" is none of the profiles"},
+		{"-device /nonexistent/tpm0", exitFailed, "", "open /nonexistent/tpm0: no such file or directory"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := command(strings.Fields(row.args), &stdout, &stderr)
+		if code != row.code || !strings.HasPrefix(stdout.String(), row.says) || !strings.Contains(stderr.String(), row.fails) {
+			t.Errorf("tpmkeyd %s: %d, %q, %q", row.args, code, &stdout, &stderr)
+		}
+		if want := min(len(row.fails), 1); strings.Count(stderr.String(), "\n") != want || (stdout.Len() > 0) == (want > 0) {
+			t.Errorf("tpmkeyd %s says %q and %q", row.args, &stdout, &stderr)
+		}
+	}
+}
