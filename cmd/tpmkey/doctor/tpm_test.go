@@ -74,7 +74,9 @@ func TestEmulators(t *testing.T) {
 		}
 		keys.Close()
 		before, _ := os.ReadDir(dir)
-		findings := Run(context.Background(), world{with: named}.machine(t), on(spec, dir))
+		tpm := on(spec, dir)
+		tpm.Probe = func(context.Context) (string, string, error) { return "", "", nil } // the real one is pkcs11-module's to test
+		findings := Run(context.Background(), world{with: named}.machine(t), tpm)
 		for i, f := range findings {
 			if f.Name != checks[i].name || f.Fact == "" || f.Asks == "" {
 				t.Errorf("finding %d is %+v", i, f)
