@@ -12,6 +12,16 @@ $(BUILD)/tpmkey-pkcs11.so: packages-build
 		-o $@ ./pkcs11-module
 	rm -f $(BUILD)/tpmkey-pkcs11.h
 
+# The front alone, from the same sources: musl takes no library of Go's. Its helper is the same program.
+MUSL_CC ?= musl-gcc
+module_c := $(wildcard pkcs11-module/*.c)
+
+$(BUILD)/musl/tpmkey-pkcs11.so: packages-build
+	mkdir -p $(@D)
+	$(MUSL_CC) -shared -fPIC -std=gnu11 -O2 -Wall -Wextra -isystem /usr/include/p11-kit-1 '-DTPMKEY_LIBEXEC="$(libexecdir)"' -s -Wl,--build-id=none \
+		-Wl,-T,$(module_dir)/defer.ld -Wl,--defsym=tpmkey_build_number=0x$(module_build) -Wl,--version-script=$(module_dir)/exports.map -Wl,-z,now \
+		-o $@ $(module_c)
+
 $(BUILD)/tpmkey-pkcs11-helper: packages-build
 	CGO_ENABLED=0 $(GO) build $(GOCOMPILEFLAGS) -ldflags '-s -w -buildid= -B none -X main.build=$(module_build)' -o $@ ./cmd/tpmkey-pkcs11-helper
 

@@ -27,6 +27,9 @@ extern init_function tpmkey_init_start[] __attribute__((weak, visibility("hidden
 extern init_function tpmkey_init_end[] __attribute__((weak, visibility("hidden")));
 extern char **environ;
 
+/* Not there where the C library takes no library of Go's (musl): then the helper answers everything. */
+#pragma weak tpmkey_core
+
 static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
 static int looked_for_helper;
 
@@ -202,7 +205,7 @@ static CK_RV start_locked(void)
 		return CKR_OK;
 	if (where() == nowhere) {
 		atomic_store(&process, getpid());
-		if (can_make_threads() && has_address_space())
+		if (tpmkey_core && can_make_threads() && has_address_space())
 			return start_here();
 		atomic_store(&core, elsewhere);
 	}

@@ -20,6 +20,8 @@
 #include "signals.h"
 #include "workers.h"
 
+#pragma weak tpmkey_core /* see start.c, which starts no workers without it */
+
 /* Calls at once; more wait. */
 #define MOST_WORKERS 64
 

@@ -337,7 +337,7 @@ int main(int argc, char **argv)
 {
 	size_t i;
 
-	if (argc != 3)
+	if (argc < 3)
 		return 2;
 	load(argv[1]);
 	interfaces(argv[1]);

@@ -17,7 +17,7 @@ func libc(m *Machine) outcome {
 	case len(glibc) > 0:
 		return ok("glibc (%s)", glibc[0])
 	case len(m.glob("/lib/ld-musl-*")) > 0:
-		return warn("use this tool and Go programs; run what needs the module where glibc is, for instance in a container with Debian", "musl, which refuses libraries written in Go: the PKCS #11 module does not load")
+		return warn("build the module for it: make build-musl", "musl, which refuses libraries written in Go: only the PKCS #11 module that was built for it loads")
 	}
 	return warn("", "no C library is seen (%s): nothing here loads the PKCS #11 module", runtime.GOARCH)
 }

@@ -133,7 +133,7 @@ var machineRows = []struct {
 
 	{"libc", "glibc", world{files: map[string]string{"/lib64/ld-linux-x86-64.so.2": ""}}, OK, "glibc", ""},
 	{"libc", "both", world{files: map[string]string{"/lib/ld-linux-aarch64.so.1": "", "/lib/ld-musl-aarch64.so.1": ""}}, OK, "glibc", ""},
-	{"libc", "musl", world{files: map[string]string{"/lib/ld-musl-x86_64.so.1": ""}}, Warn, "musl", "glibc"},
+	{"libc", "musl", world{files: map[string]string{"/lib/ld-musl-x86_64.so.1": ""}}, Warn, "musl", "build-musl"},
 	{"libc", "none", world{}, Warn, "no C library", ""},
 
 	{"kernel-lockdown", "none", world{files: map[string]string{"/sys/kernel/security/lockdown": "[none] integrity confidentiality\n"}}, OK, "none:", ""},
