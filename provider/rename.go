@@ -22,7 +22,7 @@ func (p *Provider) Rename(k *Key, name string) (*Key, error) {
 }
 
 func (p *Provider) rename(k *Key, name string) (*Key, error) {
-	if err := CheckName(name); err != nil {
+	if err := CheckNewName(name); err != nil {
 		return nil, err
 	}
 	unlock, err := lockDir(filepath.Dir(k.path))
@@ -87,7 +87,7 @@ func relabelled(text []byte, old, new string) []byte {
 // is not in its way.
 func (p *Provider) mayRename(k, renamed *Key) error {
 	if renamed.name == k.name {
-		return fmt.Errorf("%w: it has that name", ErrExists)
+		return fmt.Errorf("it has that name already, and nothing was changed (%w)", ErrExists)
 	}
 	for _, dir := range p.store.dirs {
 		path := p.store.keyPath(dir, renamed.name)

@@ -77,6 +77,17 @@ func CheckName(name string) error {
 	return nil
 }
 
+// CheckNewName tells whether a key can be given a name: CheckName, and it is not the name of a key's file, which people take for the key's own.
+func CheckNewName(name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	if short, isFile := strings.CutSuffix(name, suffix); isFile {
+		return fmt.Errorf("%w: %q ends as its file will; without %s: %s", ErrName, name, suffix, short)
+	}
+	return nil
+}
+
 // A store is a list of directories with key files.
 type store struct {
 	dirs []string
@@ -161,6 +172,9 @@ func (p *Provider) Key(name string) (*Key, error) {
 		if !errors.Is(err, os.ErrNotExist) || isLink(s.keyPath(dir, name)) {
 			return k, err
 		}
+	}
+	if short, isFile := strings.CutSuffix(name, suffix); isFile && CheckName(short) == nil {
+		return nil, fmt.Errorf("%w: %q is not in %s; a key's name is that of its file without %s: %s", ErrNotFound, name, strings.Join(s.dirs, " or "), suffix, short)
 	}
 	return nil, fmt.Errorf("%w: %q is not in %s; tpmkey list shows those that are, and tpmkey new makes one", ErrNotFound, name, strings.Join(s.dirs, " or "))
 }
@@ -303,7 +317,7 @@ func (c caller) mayUse(owner uint32, dir string) bool {
 
 // mayCreate refuses early what would fail late, after seconds of key generation.
 func (s *store) mayCreate(name string) error {
-	if err := CheckName(name); err != nil {
+	if err := CheckNewName(name); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(s.dirs[0], 0o700); err != nil {

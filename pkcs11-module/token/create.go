@@ -215,7 +215,7 @@ func (t *token) keep(k *provider.Key, note provider.Note) (kept *provider.Key, e
 	rand.Read(somehow)
 	for _, name := range []string{note.Label, hex.EncodeToString(note.ID), hex.EncodeToString(somehow)} {
 		kept, err = t.keys.Keep(k, name, note)
-		if !errors.Is(err, provider.ErrExists) && !errors.Is(err, provider.ErrName) || provider.CheckName(name) == nil && errors.Is(err, provider.ErrName) {
+		if !errors.Is(err, provider.ErrExists) && !errors.Is(err, provider.ErrName) || provider.CheckNewName(name) == nil && errors.Is(err, provider.ErrName) {
 			break
 		}
 	}
