@@ -46,7 +46,9 @@ func runList(t *tool, args []string) error {
 	if err := write(keys); err != nil {
 		return err
 	}
-	return t.exceptOfServices(refused)
+	refused = t.exceptOfServices(refused)
+	t.sayNoKeys(len(keys), refused)
+	return refused
 }
 
 // exceptOfServices only mentions keys of services that this user may not read: it is by design that there are some.
@@ -68,6 +70,22 @@ func (t *tool) exceptOfServices(refused error) error {
 func ofServices(err error) bool {
 	var at *os.PathError
 	return errors.Is(err, os.ErrPermission) && errors.As(err, &at) && (at.Path == provider.SystemDir || filepath.Dir(at.Path) == provider.SystemDir)
+}
+
+// sayNoKeys says why nothing was printed. A directory that is not there is named to programs too: whoever named it may have mistyped it.
+func (t *tool) sayNoKeys(keys int, refused error) {
+	dirs := provider.DefaultDirs()
+	if t.dir != "" {
+		dirs = []string{t.dir}
+	}
+	_, err := os.Stat(dirs[0])
+	switch {
+	case keys > 0 || refused != nil:
+	case t.dir != "" && errors.Is(err, os.ErrNotExist):
+		t.say("there is no directory %s", t.dir)
+	case !t.json && !t.names:
+		t.say("there are no keys in %s; tpmkey new makes one", strings.Join(dirs, " or "))
+	}
 }
 
 func (t *tool) printNames(keys []*provider.Key) error {
