@@ -129,6 +129,7 @@ func (t *tool) introduce(key *provider.Key) error {
 	fmt.Fprintf(t.stderr, "Made RSA %d key %q, %s\n", key.Public().N.BitLen(), key.Name(), fingerprint)
 	fmt.Fprintf(t.stderr, "Its file is %s: of use with this TPM only.\n", printable(key.Path()))
 	fmt.Fprintf(t.stderr, "If the TPM is cleared or breaks, the key is lost: have another way in.\n")
+	t.warnOfTwins(key)
 	if key.Origin() == provider.OriginMigratable {
 		fmt.Fprintln(t.stderr, mayLeave(key))
 	}
