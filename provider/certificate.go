@@ -49,6 +49,16 @@ func (k *Key) Chain() ([]*x509.Certificate, error) {
 	return chain, k.about("the certificate", err)
 }
 
+// SelfSigned tells whether the key itself signed its certificate, so that it can make another.
+func (k *Key) SelfSigned() bool {
+	c, err := x509.ParseCertificate(k.Certificate())
+	if err != nil {
+		return false
+	}
+	public, ok := c.PublicKey.(*rsa.PublicKey)
+	return ok && public.Equal(k.Public()) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
+}
+
 // derOf gives the certificates in a PEM text.
 func derOf(text []byte) (ders [][]byte) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {

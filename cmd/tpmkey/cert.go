@@ -23,6 +23,7 @@ on. Programs are shown the certificate together with the key.
   -subject NAME   of whom: "CN=host,O=Firm" (default: CN and the key's name)
   -san NAME       a further name, as often as there are any: a host, an address, an
                   e-mail address or a URI
+  -yes            replace one that somebody else signed, and do not ask
   -pin-file FILE  the key's PIN, as for tpmkey new
   -json           a JSON array of the chain: subject, issuer, notBefore, notAfter, pem
 `
@@ -48,6 +49,7 @@ type certOptions struct {
 func certFlags(f *flag.FlagSet, t *tool) {
 	csrFlags(f, t)
 	jsonFlags(f, t)
+	f.BoolVar(&t.yes, "yes", false, "")
 	f.BoolVar(&t.cert.remove, "remove", false, "")
 	f.BoolVar(&t.cert.anyTime, "any-time", false, "")
 	f.BoolVar(&t.cert.selfSigned, "self-signed", false, "")
@@ -78,7 +80,12 @@ func runCert(t *tool, args []string) error {
 		return usageError("-remove, -self-signed and a file are three things; choose one")
 	case t.cert.remove:
 		return keys.DetachCertificate(k)
+	case t.yes && !t.cert.selfSigned:
+		return usageError("-yes goes with -self-signed only")
 	case t.cert.selfSigned:
+		if err := t.mayReplaceChain(k); err != nil {
+			return err
+		}
 		return t.selfSign(keys, k)
 	case len(file) > 0:
 		return t.attach(keys, k, file[0])
@@ -87,6 +94,14 @@ func runCert(t *tool, args []string) error {
 		return t.printChainJSON(k)
 	}
 	return t.printChain(k)
+}
+
+// mayReplaceChain asks before a certificate goes that the key cannot make again: verifiers trust it for its issuer's sake.
+func (t *tool) mayReplaceChain(k *provider.Key) error {
+	if t.yes || k.Certificate() == nil || k.SelfSigned() {
+		return nil
+	}
+	return t.confirm(fmt.Sprintf("key %q has a certificate that somebody else signed (%s): replace it?", k.Name(), printable(k.CertificatePath())), "replace the certificate that somebody else signed")
 }
 
 func (t *tool) printChain(k *provider.Key) error {

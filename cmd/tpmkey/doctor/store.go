@@ -130,12 +130,24 @@ func join(a, b string) string {
 	return a + "; " + b
 }
 
+// fixOfCertificate goes to whoever signed the one that is there.
+func fixOfCertificate(k *provider.Key) string {
+	name := shell.Word(k.Name())
+	switch {
+	case k.SelfSigned():
+		return "tpmkey cert -self-signed " + name
+	case k.Certificate() == nil:
+		return "attach the right one: tpmkey cert " + name + " FILE"
+	}
+	return "have its issuer sign another: tpmkey csr " + name + "; then attach what comes back: tpmkey cert " + name + " FILE"
+}
+
 func (m *Machine) certificate(k *provider.Key) (o outcome, has bool) {
 	chain, err := k.Chain()
 	if errors.Is(err, provider.ErrNoCertificate) && k.Certificate() == nil && !m.exists(m.inside(k.CertificatePath())) {
 		return o, false
 	}
-	fix := "tpmkey cert " + shell.Word(k.Name()) + " FILE, or: tpmkey cert -self-signed " + shell.Word(k.Name())
+	fix := fixOfCertificate(k)
 	if err != nil {
 		return fail(fix, "%v", err), true
 	}

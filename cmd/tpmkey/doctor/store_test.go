@@ -49,6 +49,22 @@ func validFor(t *testing.T, key *rsa.PrivateKey, days int) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
+// signedBy is a certificate like validFor's that another key signed.
+func signedBy(t *testing.T, issuer, key *rsa.PrivateKey, days int) []byte {
+	t.Helper()
+	block, _ := pem.Decode(validFor(t, key, days))
+	template, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := &x509.Certificate{Subject: pkix.Name{CommonName: "issuer"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
 func TestCertificates(t *testing.T) {
 	key, file := softwareKey(t)
 	other, _ := softwareKey(t)
@@ -61,7 +77,8 @@ func TestCertificates(t *testing.T) {
 		{"none", nil, OK, "no key has one", ""},
 		{"valid", validFor(t, key, 20), OK, "1, of their keys and valid", ""},
 		{"soon to end", validFor(t, key, 5), Warn, `"web" expires on 2026-05-11`, "tpmkey cert -self-signed web"},
-		{"expired", validFor(t, key, -1), Fail, "expired on 2026-05-05", "tpmkey cert web FILE"},
+		{"expired", validFor(t, key, -1), Fail, "expired on 2026-05-05", "tpmkey cert -self-signed web"},
+		{"an issuer's", signedBy(t, other, key, 5), Warn, `"web" expires on 2026-05-11`, "have its issuer sign another: tpmkey csr web; then attach what comes back: tpmkey cert web FILE"},
 		{"not valid yet", validFor(t, key, 40), Fail, "valid from 2026-05-16", "clock"},
 		{"another key's", validFor(t, other, 20), Fail, "of another key", "tpmkey cert web FILE"},
 		{"damaged", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), Fail, "malformed", "tpmkey cert web FILE"},
