@@ -323,7 +323,19 @@ func TestKeysLoad(t *testing.T) {
 	keys.Close()
 	expect(t, keysLoad(newPatient(context.Background(), on(spec, dir))), OK, "1 of 1", "")
 	expect(t, keysLoad(newPatient(context.Background(), on(spec, t.TempDir()))), OK, "there are none", "")
-	expect(t, keysLoad(newPatient(context.Background(), on(tpmtest.SWTPM(t), dir))), Fail, "belongs to another TPM", "tpmkey delete web")
+	expect(t, keysLoad(newPatient(context.Background(), on(tpmtest.SWTPM(t), dir))), Fail, "belongs to another TPM", "use the TPM in which it was made")
+	keys = provider.Open([]string{dir}, func() (transport.TPMCloser, error) { return device.Open(spec) })
+	for _, name := range []string{"a", "b", "c", "d"} {
+		if _, err := keys.Create(name, provider.Template{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys.Close()
+	o := keysLoad(newPatient(context.Background(), on(tpmtest.SWTPM(t), dir)))
+	expect(t, o, Fail, "5 keys do not load (a, b, c and 2 others): the key belongs to another TPM, or this one was cleared", "use the TPM in which it was made")
+	if strings.Count(o.fact, "belongs to") != 1 || strings.Count(o.fix, "lost") != 1 || strings.Contains(o.fix, "delete") {
+		t.Errorf("%+v", o)
+	}
 	_, file := softwareKey(t)
 	if err := os.WriteFile(dir+"/other.pem", file, 0o600); err != nil {
 		t.Fatal(err)

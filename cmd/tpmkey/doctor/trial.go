@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
-	"tpmkey.example/internal/shell"
 	"tpmkey.example/provider"
 	"tpmkey.example/signer"
 )
@@ -175,7 +174,7 @@ func keysLoad(p *patient) outcome {
 	if len(keys) == 0 {
 		return ok("there are none")
 	}
-	var wrong, fixes []string
+	var wrong []strangers
 	start, tried := time.Now(), 0
 	for _, k := range keys {
 		if time.Since(start) > keysLoadTime {
@@ -183,12 +182,13 @@ func keysLoad(p *patient) outcome {
 		}
 		tried++
 		if err := k.TryLoad(); err != nil {
-			wrong, fixes = append(wrong, err.Error()), append(fixes, fixOfKey(k, err))
+			wrong = withStranger(wrong, k, err)
 		}
 	}
 	switch {
 	case len(wrong) > 0:
-		return fail(list(fixes), "%s", list(wrong))
+		facts, fixes := described(wrong)
+		return fail(fixes, "%s", facts)
 	case tried < len(keys):
 		return warn("tpmkey doctor -dir DIR looks at one directory only", "%d of %d load in this TPM; there was no time for the rest", tried, len(keys))
 	}
@@ -198,7 +198,7 @@ func keysLoad(p *patient) outcome {
 func fixOfKey(k *provider.Key, err error) string {
 	switch {
 	case errors.Is(err, provider.ErrWrongTPM):
-		return "it is lost unless its TPM comes back; make another: tpmkey delete " + shell.Word(k.Name()) + ", tpmkey new " + shell.Word(k.Name())
+		return "use the TPM in which it was made (TPMKEY_DEVICE); if that is gone or was cleared, the key is lost: make another, tpmkey new NAME, and keep the file until you are sure"
 	case errors.Is(err, provider.ErrFormat):
 		return "bring " + k.Path() + " back from a backup"
 	case errors.Is(err, provider.ErrParentAuth):
