@@ -64,7 +64,7 @@ func boundary(p *patient) outcome {
 	case d.Managed():
 		return warn("see the check who-may-open", "%s", why)
 	}
-	return warn(startBroker, "%s", why)
+	return warn(startBrokerOn(rawSpec(d.Spec(), d.Managed())), "%s", why)
 }
 
 // properties are all TPM_PT values (TPM2_GetCapability, Part 3, 30.2).

@@ -73,6 +73,7 @@ var machineRows = []struct {
 	{"chip-holders", "nobody, as root sees it", world{with: func(m *Machine) { m.UID = 0 }}, OK, "nobody holds", ""},
 	{"chip-holders", "tpmkeyd", world{files: map[string]string{"/proc/7/comm": "tpmkeyd\n"}}, OK, "tpmkeyd (process 7)", ""},
 	{"chip-holders", "tpm2-abrmd", world{files: map[string]string{"/proc/7/comm": "tpm2-abrmd\n"}}, Warn, "tpm2-abrmd (process 7)", "disable --now tpm2-abrmd"},
+	{"chip-holders", "of a chip that is not used", world{files: map[string]string{"/proc/7/comm": "tpm2-abrmd\n"}, with: named}, OK, "does not matter: another TPM is named", ""},
 	{"chip-holders", "a descriptor", world{files: map[string]string{"/proc/7/comm": "swift\n", "/proc/7/fd/3": "-> /dev/tpm0"}}, Warn, "swift (process 7)", "TPMKEY_DEVICE=/dev/tpmrm0"},
 	{"chip-holders", "this program's own", world{files: map[string]string{"/proc/7/comm": "tpmkey\n", "/proc/7/fd/3": "-> /dev/tpm0"}, with: func(m *Machine) { m.PID = 7 }}, OK, "nobody", ""},
 	{"chip-holders", "a descriptor of the kernel's manager", world{files: map[string]string{"/proc/7/comm": "swift\n", "/proc/7/fd/3": "-> /dev/tpmrm0"}}, OK, "nobody", ""},

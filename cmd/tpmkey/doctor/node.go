@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"tpmkey.example/internal/shell"
 )
 
 // Where TPMs are: the kernel's own devices, and what tpmkeyd offers.
@@ -17,7 +19,11 @@ var (
 )
 
 // startBroker is the way to keys that gives nobody the whole TPM.
-const startBroker = "sudo tpmkeyd -device /dev/tpm0 -listen /run/tpmkey/tpms.sock"
+var startBroker = startBrokerOn("/dev/tpm0")
+
+func startBrokerOn(chip string) string {
+	return "sudo tpmkeyd -device " + shell.Word(chip) + " -listen /run/tpmkey/tpms.sock"
+}
 
 func (m *Machine) rawNodes() (paths []string) {
 	for _, pattern := range rawPatterns {

@@ -106,6 +106,8 @@ func chipHolders(m *Machine) outcome {
 	}
 	others := slices.DeleteFunc(slices.Clone(holders), func(holder string) bool { return strings.HasPrefix(holder, "tpmkeyd ") })
 	switch {
+	case len(others) > 0 && m.Named:
+		return ok("%s may hold /dev/tpm0, which does not matter: another TPM is named", list(others))
 	case len(others) > 0:
 		return warn("stop what is not needed (sudo systemctl disable --now tpm2-abrmd), or use its device: TPMKEY_DEVICE=/dev/tpmrm0", "%s may hold /dev/tpm0, which opens for one program at a time", list(others))
 	case len(holders) > 0:
