@@ -128,6 +128,9 @@ func (t *tool) dispatch(args []string) error {
 	if args[0] == "--version" || args[0] == "-version" {
 		args = append([]string{"version"}, args[1:]...)
 	}
+	if strings.HasPrefix(args[0], "-") {
+		return usageError(fmt.Sprintf("%s stands before the command; write it after the command: tpmkey COMMAND %s", args[0], args[0]))
+	}
 	v, err := verbOf(args[0])
 	if err != nil {
 		return err
