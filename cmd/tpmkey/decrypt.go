@@ -1,7 +1,10 @@
 package main
 
 import (
+	"crypto/rsa"
+	"errors"
 	"flag"
+	"fmt"
 
 	"tpmkey.example/provider"
 )
@@ -53,10 +56,21 @@ func runDecrypt(t *tool, args []string) error {
 	plaintext, err := decrypt(k, ciphertext)
 	defer clear(plaintext)
 	if err != nil {
-		return err
+		return t.operation.explainDecryption(err)
 	}
 	t.operation.base64 = false // was the input's
 	return t.result(plaintext, 0o600)
+}
+
+// explainDecryption names what else it may have been encrypted with.
+func (o operationOptions) explainDecryption(err error) error {
+	switch {
+	case !errors.Is(err, rsa.ErrDecryption):
+		return err
+	case o.scheme == schemePKCS1:
+		return fmt.Errorf("%w; it may be for another key, or encrypted with OAEP: leave -scheme pkcs1 out", err)
+	}
+	return fmt.Errorf("%w; it may be for another key, or encrypted with another -hash, -mgf or -label, or -scheme: openssl takes sha1 where it is told oaep only, and pkcs1 where it is told nothing", err)
 }
 
 // decryption is what the flags ask for.
