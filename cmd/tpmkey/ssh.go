@@ -129,7 +129,7 @@ func (t *tool) editConfig(path, home, module string) error {
 		return nil
 	}
 	if !t.ssh.dryRun {
-		if err := replaceFile(t.interrupts(), path, []byte(edited), 0o600); err != nil {
+		if err := t.writeConfig(path, edited); err != nil {
 			return err
 		}
 	}
@@ -139,6 +139,15 @@ func (t *tool) editConfig(path, home, module string) error {
 		t.say("nothing was changed, because of -dry-run")
 	}
 	return nil
+}
+
+// writeConfig takes a file away in which nothing is left: nobody else has written into it. A link is somebody's.
+func (t *tool) writeConfig(path, text string) error {
+	info, err := os.Lstat(path)
+	if text == "" && err == nil && info.Mode().IsRegular() {
+		return os.Remove(path)
+	}
+	return replaceFile(t.interrupts(), path, []byte(text), 0o600)
 }
 
 // wanted is the text that ssh shall find, and our lines in it. They stay where they are unless another module is named behind them, which they would hide.
