@@ -161,7 +161,7 @@ func (t *tool) introduceArrived(key *provider.Key, rest string) error {
 		return err
 	}
 	fmt.Fprintf(t.stderr, "Imported RSA %d key %q, %s\n", key.Public().N.BitLen(), key.Name(), fingerprint)
-	fmt.Fprintf(t.stderr, "Its file is %s: of use with this TPM only.\n", printable(key.Path()))
+	fmt.Fprintf(t.stderr, "Its file is %s: %s\n", printable(key.Path()), ofUse(key))
 	fmt.Fprintln(t.stderr, rest)
 	t.warnOfTwins(key)
 	if err := t.sayWhoCounts(key); err != nil {

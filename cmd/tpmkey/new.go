@@ -127,8 +127,8 @@ func (t *tool) introduce(key *provider.Key) error {
 		return err
 	}
 	fmt.Fprintf(t.stderr, "Made RSA %d key %q, %s\n", key.Public().N.BitLen(), key.Name(), fingerprint)
-	fmt.Fprintf(t.stderr, "Its file is %s: of use with this TPM only.\n", printable(key.Path()))
-	fmt.Fprintf(t.stderr, "If the TPM is cleared or breaks, the key is lost: have another way in.\n")
+	fmt.Fprintf(t.stderr, "Its file is %s: %s\n", printable(key.Path()), ofUse(key))
+	fmt.Fprintf(t.stderr, "If the TPM is cleared or breaks, %s\n", lossOf(key))
 	t.warnOfTwins(key)
 	if key.Origin() == provider.OriginMigratable {
 		fmt.Fprintln(t.stderr, mayLeave(key))
