@@ -164,7 +164,9 @@ func connectUnix(s Spec, check func(fd int, path string) error) (rm.Chip, error)
 		return nil, fmt.Errorf("open %s: %w", s, err)
 	}
 	err = unix.Connect(fd, &unix.SockaddrUnix{Name: s.address})
-	if err != nil {
+	if errors.Is(err, unix.ENOENT) && s.kind == brokerSocket {
+		err = fmt.Errorf("%w: tpmkeyd does not run there", err)
+	} else if err != nil {
 		err = explain(s.address, err)
 	} else if check != nil {
 		err = check(fd, s.address)

@@ -17,6 +17,8 @@ func explain(path string, err error) error {
 	switch {
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("%w: another program holds it", err)
+	case errors.Is(err, unix.ECONNREFUSED):
+		return fmt.Errorf("%w: what served it runs no more; start it again, or ask the administrator to", err)
 	case !errors.Is(err, unix.EACCES) || unix.Stat(path, &st) != nil:
 		return err
 	}

@@ -67,7 +67,7 @@ func (e *NotFoundError) advice() string {
 	if e.Named || errors.Is(e, unix.EACCES) {
 		return ""
 	}
-	return "; see whether the firmware has a TPM switched on, and name another device in TPMKEY_DEVICE"
+	return "; see whether the firmware has a TPM switched on and whether tpmkeyd runs (tpmkey doctor tells more), or name another device in TPMKEY_DEVICE"
 }
 
 // Unwrap gives all the errors.
