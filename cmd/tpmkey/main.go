@@ -8,14 +8,17 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// Exit codes. An interrupted command ends as the shell would say it of one that died of SIGINT.
+// Exit codes. An interrupted command ends as the shell would say it of one that died of SIGINT, and one whose output nobody reads, of SIGPIPE.
 const (
 	exitFailed      = 1
 	exitUsage       = 2
 	exitUntried     = 2 // verify does not know
 	exitInterrupted = 130
+	exitBrokenPipe  = 141
 )
 
 // A verb is one thing that tpmkey does.
@@ -101,6 +104,8 @@ func (t *tool) main(args []string) int {
 	switch {
 	case err == nil:
 		return 0
+	case errors.Is(stdout.err, unix.EPIPE): // head has seen enough
+		return exitBrokenPipe
 	case t.interrupted():
 		t.say("error: interrupted")
 		return exitInterrupted
