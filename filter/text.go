@@ -76,6 +76,9 @@ func (r *row) commands() string {
 	if r.first == r.last {
 		return commandName(r.first)
 	}
+	if wire.ShapeOf(r.first) == nil || wire.ShapeOf(r.last) == nil { // a name and a number do not show that they are one range
+		return hexCode(r.first) + " to " + hexCode(r.last)
+	}
 	return commandName(r.first) + " to " + commandName(r.last)
 }
 

@@ -12,8 +12,8 @@ import (
 var layered = []string{
 	"profile mine from all: x\ndeny TPM2_CreateLoaded: y\n",
 	"profile mine from all: x\ndeny TPM2_ClockRateAdjust to TPM2_PolicyRestart: y\nallow TPM2_Sign: z\n    caller is uid 1000\n",
-	"profile mine from all: x\ndeny 0x110 to TPM2_NV_UndefineSpaceSpecial: y\ndeny 0x1FF to 0x20000000: z\n",
-	"profile mine from all: x\ndeny TPM2_EvictControl to 0x1FF: all but the first\n",
+	"profile mine from all: x\ndeny 0x110 to 0x11F: y\ndeny 0x1FF to 0x20000000: z\n",
+	"profile mine from all: x\ndeny 0x120 to 0x1FF: all but the first\n",
 	"profile mine from all: x\nallow TPM2_PolicySigned to TPM2_ECDH_KeyGen: y\nanswer TPM2_ContextSave: z\n    handle 1 is own object\n",
 	"profile mine from rsa: x\nallow 0x100 to 0x20000000: all of it\nallow TPM2_Unseal: y\n    handle 1 is own sealed secret\n",
 	"profile mine from rsa: x\nallow 0x1A2 to 0x1FF: what is new\n    authorization is none\n",
@@ -106,7 +106,7 @@ allow TPM2_ReadPublic: x
 	if err != nil || f.Lists(0x81010002) || !f.Lists(wire.SRK) {
 		t.Errorf("listed: %x, %v", f.Listed(), err)
 	}
-	narrow, err := Parse("profile mine from all: x\ndeny TPM2_NV_UndefineSpaceSpecial to 0x1FF: x\ndeny 0x20000000 to 0x2000FFFF: x\nallow TPM2_Sign: x\n    handle 1 is own key\n")
+	narrow, err := Parse("profile mine from all: x\ndeny 0x11F to 0x1FF: x\ndeny 0x20000000 to 0x2000FFFF: x\nallow TPM2_Sign: x\n    handle 1 is own key\n")
 	if err != nil || narrow.Lists(0x81010001) || narrow.Shows(tpm2.TPMHTPCR) {
 		t.Errorf("one command is left, and others' handles show: %v", err)
 	}
