@@ -242,18 +242,24 @@ func hostDecrypts(p *pkcs11.Ctx, session pkcs11.SessionHandle, private pkcs11.Ob
 
 // The programs that people use the module with, each as its user would call it.
 func TestConsumers(t *testing.T) {
-	module := module(t)
 	tpmtest.Need(t, "ssh", "ssh-keygen", "ssh-agent", "ssh-add", "pkcs11-tool", "p11tool", "openssl")
+	testscript.Run(t, consumers(t, "testdata", func(t testing.TB) *setting { return newSetting(t, false) }))
+}
+
+// consumers are the scripts of a folder, each in a setting of its own.
+func consumers(t *testing.T, dir string, set func(testing.TB) *setting) testscript.Params {
+	t.Helper()
+	module := module(t)
 	account, err := user.Current()
 	if err != nil {
 		t.Fatal(err)
 	}
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			s := newSetting(env.T().(testing.TB), false)
+			s := set(env.T().(testing.TB))
 			env.Values["tpm"] = s.tpm
 			for name, value := range map[string]string{
 				"TPMKEY_DEVICE": s.spec, "XDG_DATA_HOME": s.home, "HOME": env.WorkDir, "TPMKEY_LOG": filepath.Join(env.WorkDir, "module.log"),
@@ -265,7 +271,7 @@ func TestConsumers(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"commands": checkCommands},
-	})
+	}
 }
 
 // sshd is not in everybody's PATH.

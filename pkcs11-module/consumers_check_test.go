@@ -1,0 +1,46 @@
+//go:build check
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"tpmkey.example/rm/tpmtest"
+)
+
+// The programs that take longer, or that few have installed. The chip is shared, since many end without C_Finalize, and nobody else would clean up after them.
+func TestMoreConsumers(t *testing.T) {
+	tpmtest.Need(t, "bash", "openssl", "java", "keytool")
+	params := consumers(t, "testdata/check", newShared)
+	setup := params.Setup
+	params.Setup = func(env *testscript.Env) error {
+		env.Setenv("PORT", strconv.Itoa(freePort(t)))
+		return setup(env)
+	}
+	params.Cmds["listening"] = awaitListener
+	testscript.Run(t, params)
+}
+
+// awaitListener waits until somebody listens on $PORT. It does not connect, because servers count.
+func awaitListener(script *testscript.TestScript, _ bool, _ []string) {
+	port, err := strconv.Atoi(script.Getenv("PORT"))
+	script.Check(err)
+	// The local address, the other one, and TCP_LISTEN of the kernel's net/tcp_states.h.
+	listener := regexp.MustCompile(fmt.Sprintf(`:%04X [0-9A-F]+:0000 0A `, port))
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		four, err := os.ReadFile("/proc/net/tcp")
+		script.Check(err)
+		six, _ := os.ReadFile("/proc/net/tcp6") // where the kernel has IPv6
+		if listener.Match(append(four, six...)) {
+			return
+		}
+	}
+	script.Fatalf("nobody listens on port %d", port)
+}
