@@ -45,4 +45,5 @@ off() {
 
 off openssh-server ssh.service ssh.socket
 off nginx nginx.service
+off openvpn openvpn.service
 off tpm2-abrmd tpm2-abrmd.service
