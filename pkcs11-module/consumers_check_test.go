@@ -17,7 +17,9 @@ import (
 
 // The programs that take longer, or that few have installed. The chip is shared, since many end without C_Finalize, and nobody else would clean up after them.
 func TestMoreConsumers(t *testing.T) {
-	tpmtest.Need(t, "bash", "openssl", "java", "keytool", "curl", "git", "ssh", "ssh-add", "ssh-agent", "ssh-keygen", "p11-kit", "p11tool", "pkg-config", "pkcs11-tool", "certtool", "gnutls-serv", "gnutls-cli", "modutil", "certutil", "selfserv", "/usr/sbin/openvpn", "systemd-cryptenroll", "setpriv")
+	tpmtest.Need(t, "bash", "openssl", "java", "keytool", "curl", "git", "ssh", "ssh-add", "ssh-agent", "ssh-keygen",
+		"p11-kit", "p11tool", "pkg-config", "pkcs11-tool", "certtool", "gnutls-serv", "gnutls-cli",
+		"modutil", "certutil", "selfserv", "/usr/sbin/openvpn", "systemd-cryptenroll", "setpriv", "/usr/sbin/cryptsetup")
 	params := consumers(t, "testdata/check", newShared)
 	setup := params.Setup
 	params.Setup = func(env *testscript.Env) error {
