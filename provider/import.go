@@ -54,7 +54,7 @@ func checkImport(private *rsa.PrivateKey) error {
 	case len(private.Primes) != 2:
 		return fmt.Errorf("%w: it has %d primes, and keys of a TPM have 2", ErrImport, len(private.Primes))
 	case !slices.Contains(sizes, bits):
-		return fmt.Errorf("%w: it has %d bits, and keys of a TPM have one of %v", ErrImport, bits, sizes)
+		return fmt.Errorf("%w: it has %d bits, and keys of a TPM have %s", ErrImport, bits, alternatives(sizes))
 	case private.Primes[0].BitLen() != bits/2 || private.Primes[1].BitLen() != bits/2 || private.Primes[0].Cmp(private.Primes[1]) == 0:
 		return fmt.Errorf("%w: its primes are not two of %d bits", ErrImport, bits/2)
 	case hasROCA(private.N):

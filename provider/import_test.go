@@ -103,7 +103,7 @@ func TestImportRefuses(t *testing.T) {
 		key  *rsa.PrivateKey
 		want string
 	}{
-		"too small":    {rsaKey(t, 1024), "it has 1024 bits"},
+		"too small":    {rsaKey(t, 1024), "it has 1024 bits, and keys of a TPM have 2048, 3072 or 4096"},
 		"odd size":     {rsaKey(t, 2560), "it has 2560 bits"},
 		"three primes": {multi, "it has 3 primes"},
 		"broken":       {broken, "do not belong together"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/google/go-tpm/tpm2"
 )
@@ -70,11 +71,20 @@ func (c *connection) refused(t Template, err error) error {
 		if sizesErr != nil {
 			return errors.Join(err, sizesErr)
 		}
-		return fmt.Errorf("%w: %d bits; it has %v: %w", ErrSize, t.bits(), has, err)
+		return fmt.Errorf("%w: %d bits; it has %s: %w", ErrSize, t.bits(), alternatives(has), err)
 	case errors.Is(err, tpm2.TPMRCRange) && t.exponent() != 0:
 		return fmt.Errorf("%w: %d; most take primes above 65536 only: %w", ErrExponent, t.Exponent, err)
 	}
 	return err
+}
+
+// alternatives are numbers with an "or" before the last.
+func alternatives(numbers []int) string {
+	text := strings.ReplaceAll(strings.Trim(fmt.Sprint(numbers), "[]"), " ", ", ")
+	if last := strings.LastIndex(text, ", "); last >= 0 {
+		text = text[:last] + " or " + text[last+2:]
+	}
+	return text
 }
 
 func (t Template) bits() int {

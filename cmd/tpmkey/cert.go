@@ -65,7 +65,7 @@ func csrFlags(f *flag.FlagSet, t *tool) {
 // runCert shows, attaches, makes or removes the certificate of a key.
 func runCert(t *tool, args []string) error {
 	if len(args) == 0 || len(args) > 2 {
-		return usageError(fmt.Sprintf("it takes the name of a key and at most one file, not %d arguments", len(args)))
+		return usageError(fmt.Sprintf("it takes the name of a key and at most one file, not %s", arguments(len(args))))
 	}
 	if t.cert.remove && t.json {
 		return usageError("-json prints a chain, and -remove leaves none; choose one")

@@ -16,7 +16,7 @@ func (t *tool) verifyEvidence(args []string) error {
 		return usageError("-hash, -scheme, -salt, -digest and -base64 are about signatures, and do not go with -ak")
 	}
 	if len(args) != 1 {
-		return usageError(fmt.Sprintf("with -ak it takes one file with evidence, not %d arguments", len(args)))
+		return usageError(fmt.Sprintf("with -ak it takes one file with evidence, not %s", arguments(len(args))))
 	}
 	nonce, err := nonceOf("nonce", t.attest.nonce)
 	if err != nil {

@@ -47,7 +47,7 @@ func importFlags(f *flag.FlagSet, t *tool) {
 
 func runImport(t *tool, args []string) error {
 	if len(args) != 2 {
-		return usageError(fmt.Sprintf("it takes a file and the name of the new key, not %d arguments", len(args)))
+		return usageError(fmt.Sprintf("it takes a file and the name of the new key, not %s", arguments(len(args))))
 	}
 	file, name := args[0], args[1]
 	template, err := t.importTemplate()

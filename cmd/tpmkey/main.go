@@ -201,9 +201,17 @@ func verbOf(name string) (*verb, error) {
 // oneName is the only argument of most verbs.
 func oneName(args []string) (string, error) {
 	if len(args) != 1 {
-		return "", usageError(fmt.Sprintf("this command needs the name of one key, not %d arguments; run: tpmkey help", len(args)))
+		return "", usageError(fmt.Sprintf("this command needs the name of one key, not %s; run: tpmkey help", arguments(len(args))))
 	}
 	return args[0], nil
+}
+
+// arguments counts them in words.
+func arguments(n int) string {
+	if n == 1 {
+		return "1 argument"
+	}
+	return fmt.Sprintf("%d arguments", n)
 }
 
 func noArguments(args []string) error {

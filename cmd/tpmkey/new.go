@@ -101,7 +101,7 @@ func (o newOptions) template() (provider.Template, error) {
 	case err != nil:
 		return provider.Template{}, usageError(fmt.Sprintf("-id %q: not hexadecimal", o.id))
 	case !slices.Contains(keySizes, o.bits):
-		return provider.Template{}, usageError(fmt.Sprintf("-bits %d: a key has one of %v", o.bits, keySizes))
+		return provider.Template{}, usageError(fmt.Sprintf("-bits %d: a key has 2048, 3072 or 4096", o.bits))
 	}
 	return provider.Template{Bits: o.bits, Exponent: o.exponent, Label: o.label, ID: id, DA: o.da, Migratable: o.migratable, Challenge: challenge}, nil
 }

@@ -94,7 +94,7 @@ func nameAndFile(args []string) (name, file string, err error) {
 	case 2:
 		return args[0], args[1], nil
 	}
-	return "", "", usageError(fmt.Sprintf("it takes the name of a key and at most one file, not %d arguments", len(args)))
+	return "", "", usageError(fmt.Sprintf("it takes the name of a key and at most one file, not %s", arguments(len(args))))
 }
 
 // secretKey opens a key that may be asked for a PIN.
