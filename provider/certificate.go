@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -49,14 +50,18 @@ func (k *Key) Chain() ([]*x509.Certificate, error) {
 	return chain, k.about("the certificate", err)
 }
 
+func (k *Key) isIn(c *x509.Certificate) bool {
+	public, ok := c.PublicKey.(*rsa.PublicKey)
+	return ok && public.Equal(k.Public())
+}
+
 // SelfSigned tells whether the key itself signed its certificate, so that it can make another.
 func (k *Key) SelfSigned() bool {
 	c, err := x509.ParseCertificate(k.Certificate())
 	if err != nil {
 		return false
 	}
-	public, ok := c.PublicKey.(*rsa.PublicKey)
-	return ok && public.Equal(k.Public()) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
+	return k.isIn(c) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
 
 // derOf gives the certificates in a PEM text.
@@ -79,7 +84,10 @@ func (k *Key) parseChain(text []byte) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if public, ok := chain[0].PublicKey.(*rsa.PublicKey); !ok || !public.Equal(k.Public()) {
+	switch own := slices.IndexFunc(chain, k.isIn); {
+	case own > 0:
+		return nil, fmt.Errorf("%w: %q; the key's own is number %d in it, and must be the first, before whoever signed it", ErrOtherKey, chain[0].Subject, own+1)
+	case own < 0:
 		return nil, fmt.Errorf("%w: %q", ErrOtherKey, chain[0].Subject)
 	}
 	for i, c := range chain[1:] {
