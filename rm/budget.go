@@ -94,7 +94,7 @@ func (m *Manager) checkBudget(c *wire.Command, s *Space) (filter.Decision, error
 		if until := m.memory.Lockout[s.principal]; m.now().Before(until) {
 			s.refusedUntil = until
 			return filter.Decision{RC: rcBrake, Rule: "U6",
-				Why: "this user's last failure was counted by the chip; refused until " + until.Format(time.DateTime)}, nil
+				Why: "this user's last failure was counted by the chip; refused until " + until.Format(time.DateTime) + ", or until the administrator sends SIGUSR1"}, nil
 		}
 		s.refusedUntil = time.Time{} // the chip forgets failures by its own rules
 		if d, err := m.checkCounter(); err != nil || !d.Allowed {

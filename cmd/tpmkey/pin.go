@@ -207,19 +207,25 @@ func readPIN(path string) ([]byte, error) {
 
 // whoCounts says who counts wrong PINs of a new key, on this machine, now.
 func (t *tool) whoCounts(k *provider.Key) (string, error) {
-	if !k.NoDA() {
-		return "Wrong PINs count towards the lockout of the whole TPM, disk encryption included.\n" +
-			"Where tpmkeyd runs, one wrong PIN keeps its user from all such keys for 24 hours.", nil
-	}
 	t.close() // /dev/tpm0 opens once
 	d, err := device.Open(t.device)
 	if err != nil {
 		return "", err
 	}
 	defer d.Close()
-	if boundary, _ := d.Boundary(); boundary {
-		return "tpmkeyd slows down whoever tries PINs, and then refuses him for minutes.", nil
-	}
-	return "Nobody counts wrong PINs here: whoever has the key file and may open the TPM can try them all.\n" +
-		"Choose a long one, run tpmkeyd as the only way to the TPM, or have the TPM count (-da).", nil
+	boundary, _ := d.Boundary()
+	return counting[counted{!k.NoDA(), boundary}], nil
+}
+
+// counted is whether the TPM counts wrong PINs of a key, and whether tpmkeyd is the only way to it.
+type counted struct{ byTPM, boundary bool }
+
+var counting = map[counted]string{
+	{true, true}: "Wrong PINs count towards the lockout of the whole TPM, disk encryption included: after one,\n" +
+		"tpmkeyd refuses you all such keys for 24 hours, or until the administrator releases you\n(sudo pkill -USR1 -x tpmkeyd).",
+	{true, false}: "Wrong PINs count towards the lockout of the whole TPM, disk encryption included.\n" +
+		"Where tpmkeyd runs, one wrong PIN keeps its user from all such keys for 24 hours.",
+	{false, true}: "tpmkeyd slows down whoever tries PINs, and then refuses him for minutes.",
+	{false, false}: "Nobody counts wrong PINs here: whoever has the key file and may open the TPM can try them all.\n" +
+		"Choose a long one, run tpmkeyd as the only way to the TPM, or have the TPM count (-da).",
 }

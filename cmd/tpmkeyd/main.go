@@ -41,6 +41,10 @@ reason.
   -version      print the version, and serve nothing
 
 Exit codes: 0 it was told to stop; 1 it failed; 2 the command line means nothing.
+
+A wrong PIN that the TPM counts costs its user all such keys for 24 hours, so
+that nobody locks the TPM. The signal USR1 releases those users, each for one
+more try: sudo pkill -USR1 -x tpmkeyd
 `
 
 func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -107,6 +111,7 @@ func run(spec, path, profile string, kept state) error {
 	}
 	stopped, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer pardonOnSignal(manager, logger)()
 	s := newServer(manager, allowed, logger)
 	s.log.Printf("serving %s on %s, filter %s", spec, path, allowed.Name())
 	return s.serve(stopped, listener)
