@@ -126,8 +126,12 @@ func (t *tool) withInput(path string, read func(io.Reader) error) error {
 // withoutPath is an error that does not name the file once more.
 func withoutPath(err error) error {
 	var path *os.PathError
-	if errors.As(err, &path) {
+	var link *os.LinkError // of a rename
+	switch {
+	case errors.As(err, &path):
 		return path.Err
+	case errors.As(err, &link):
+		return link.Err
 	}
 	return err
 }

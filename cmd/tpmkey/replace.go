@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -54,40 +55,37 @@ func resolved(path string) (string, error) {
 func writeAndRename(path string, text []byte, prepare func(*os.File) error) error {
 	dir := filepath.Dir(path)
 	name := filepath.Join(dir, ".tpmkey-"+rand.Text())
-	f, err := os.OpenFile(dir, os.O_WRONLY|unix.O_TMPFILE, 0o600)
-	unnamed := err == nil
-	if !unnamed { // not every file system can
-		f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	}
+	f, unnamed, err := createUnnamed(dir, name)
 	if err != nil {
-		return cannotWrite(path, err)
+		return fmt.Errorf("write %s: %w", path, withoutPath(err)) // whatever name the file has meanwhile
 	}
 	defer os.Remove(name)
 	_, err = f.Write(text)
 	err = errors.Join(err, prepare(f), f.Sync())
 	if err == nil && unnamed {
-		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
+		err = unix.Linkat(unix.AT_FDCWD, filepath.Join(ownFiles, strconv.Itoa(int(f.Fd()))), unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(name, path)
 	}
 	if err != nil {
-		return cannotWrite(path, err)
+		return fmt.Errorf("write %s: %w", path, withoutPath(err)) // whatever name the file has meanwhile
 	}
 	return syncDir(dir)
 }
 
-// cannotWrite leaves out the name that the file has meanwhile, which nobody knows.
-func cannotWrite(path string, err error) error {
-	var name *os.PathError
-	var link *os.LinkError
-	switch {
-	case errors.As(err, &name):
-		err = name.Err
-	case errors.As(err, &link):
-		err = link.Err
+// ownFiles is through what a file without a name gets one (open(2), O_TMPFILE).
+const ownFiles = "/proc/self/fd"
+
+// createUnnamed makes a file without a name, or with the one that is given where the system cannot do that.
+func createUnnamed(dir, name string) (f *os.File, unnamed bool, err error) {
+	if unix.Access(ownFiles, unix.X_OK) == nil {
+		if f, err := os.OpenFile(dir, os.O_WRONLY|unix.O_TMPFILE, 0o600); err == nil {
+			return f, true, nil
+		}
 	}
-	return fmt.Errorf("write %s: %w", path, err)
+	f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	return f, false, err
 }
 
 func syncDir(dir string) error {
