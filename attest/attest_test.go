@@ -130,7 +130,7 @@ var forgeries = []struct {
 	{"no statement", parts(func(p *Parts) { p.Attest = nil }), ErrSignature, "was changed"},
 
 	{"another nonce", statement(func(a *tpm2.TPMSAttest) { a.ExtraData.Buffer = []byte("another") }), ErrNonce, "616e6f74686572"},
-	{"no nonce", statement(func(a *tpm2.TPMSAttest) { a.ExtraData.Buffer = nil }), ErrNonce, "it has  in"},
+	{"no nonce", statement(func(a *tpm2.TPMSAttest) { a.ExtraData.Buffer = nil }), ErrNonce, "it has none in"},
 	{"a nonce that only begins so", statement(func(a *tpm2.TPMSAttest) { a.ExtraData.Buffer = append(bytes.Clone(nonce), 0) }), ErrNonce, ""},
 	{"another magic", signed(put16(0, 0x4154)), ErrStatement, "from no TPM"},
 	{"a quote", signed(put16(4, uint16(tpm2.TPMSTAttestQuote))), ErrStatement, "type 0x8018"},

@@ -19,6 +19,9 @@ func (e *Evidence) readStatement(p *Parts, nonce []byte) error {
 	}
 	e.Nonce = statement.ExtraData.Buffer
 	if len(nonce) > 0 && subtle.ConstantTimeCompare(nonce, e.Nonce) == 0 {
+		if len(e.Nonce) == 0 {
+			return reject(ErrNonce, "it has none in the place of %x", nonce)
+		}
 		return reject(ErrNonce, "it has %x in the place of %x", e.Nonce, nonce)
 	}
 	if statement.Type == tpm2.TPMSTAttestCertify {

@@ -53,7 +53,7 @@ func runAttest(t *tool, args []string) error {
 	case t.attest.new != "":
 		return t.explainDenial(t.newAttestationKey(t.attest.new))
 	}
-	return t.explainDenial(t.attestKey(args))
+	return t.explainDenial(distrusted(t.attestKey(args)))
 }
 
 func (t *tool) newAttestationKey(name string) (err error) {

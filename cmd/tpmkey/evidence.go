@@ -38,7 +38,7 @@ func (t *tool) verifyEvidence(args []string) error {
 	if err == nil {
 		err = t.checkEvidence(e, challenge)
 	} else {
-		err = invalidError{err}
+		err = invalidError{distrusted(err)}
 	}
 	if err != nil {
 		return fmt.Errorf("verify %s: %w", printable(args[0]), err)
@@ -61,7 +61,7 @@ func (t *tool) anchor() (anchor *attest.Anchor, err error) {
 		anchor, err = attest.NewAnchor(public)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("-ak: %w", err)
+		return nil, fmt.Errorf("-ak: %w", distrusted(err))
 	}
 	return anchor, nil
 }
