@@ -444,17 +444,26 @@ func writeLike(path string, text []byte) (name string, err error) {
 }
 
 // writeAs gives the file its owner and mode while it is open: whoever owns the directory can put a link to another file in its place, and root would change that.
+// Its errors name the file that it is to become.
 func writeAs(path string, text []byte, own func(*os.File) error) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), temporary+"*")
 	if err != nil {
-		return "", err
+		return "", renamedError(path, err)
 	}
 	_, err = f.Write(text)
 	err = errors.Join(err, own(f), f.Sync(), f.Close())
 	if err != nil {
 		os.Remove(f.Name())
 	}
-	return f.Name(), err
+	return f.Name(), renamedError(path, err)
+}
+
+// renamedError leaves out the name that a file has meanwhile, which tells nobody anything.
+func renamedError(path string, err error) error {
+	if meanwhile := (*os.PathError)(nil); errors.As(err, &meanwhile) {
+		return fmt.Errorf("write %s: %w", path, meanwhile.Err)
+	}
+	return err
 }
 
 func syncDir(dir string) error {

@@ -216,7 +216,7 @@ func TestFullDisk(t *testing.T) {
 	for _, limit := range []string{"0", "1"} { // KiB: nothing fits, or the key file does not
 		c := command(t, tpmtest.Simulator(t), t.TempDir(), "new", "demo")
 		c.Path, c.Args = "/bin/bash", append([]string{"bash", "-c", "ulimit -f " + limit + `; exec "$@"`, "bash"}, append([]string{c.Path}, c.Args[1:]...)...)
-		expectFailure(t, c, "file too large")
+		expectFailure(t, c, "demo.pem: file too large")
 	}
 }
 
