@@ -16,7 +16,7 @@ func TestKeysOfServices(t *testing.T) {
 	refuse := func(path string, why error) error {
 		return fmt.Errorf("read the key directory: %w", &os.PathError{Op: "open", Path: path, Err: why})
 	}
-	services, own := refuse(provider.SystemDir, os.ErrPermission), refuse("/home/me/keys", os.ErrPermission)
+	services, own := refuse(provider.SystemDir, os.ErrPermission), refuse("/users/me/keys", os.ErrPermission)
 	for name, row := range map[string]struct {
 		dir           string
 		refused, want error
