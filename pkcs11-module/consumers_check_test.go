@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
@@ -22,26 +24,43 @@ func TestMoreConsumers(t *testing.T) {
 		"modutil", "certutil", "selfserv", "/usr/sbin/openvpn", "systemd-cryptenroll", "setpriv", "/usr/sbin/cryptsetup")
 	params := consumers(t, "testdata/check", newShared)
 	setup := params.Setup
+	loopback := buildLoopback(t)
 	params.Setup = func(env *testscript.Env) error {
 		env.Setenv("PORT", strconv.Itoa(freePort(t)))
 		env.Setenv("PORT2", strconv.Itoa(freePort(t)))
+		env.Setenv("LOOPBACK", loopback)
 		return setup(env)
 	}
 	params.Cmds["listening"] = awaitListener
 	testscript.Run(t, params)
 }
 
-// awaitListener waits until somebody listens on $PORT. It does not connect, because servers count.
+// buildLoopback makes what is preloaded into servers that would listen for the whole network.
+func buildLoopback(t *testing.T) string {
+	t.Helper()
+	library := filepath.Join(t.TempDir(), "loopback.so")
+	if output, err := exec.Command("gcc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, "testdata/loopback.c", "-ldl").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	return library
+}
+
+// awaitListener waits until somebody listens on $PORT, and on the loopback only. It does not connect, because servers count.
 func awaitListener(script *testscript.TestScript, _ bool, _ []string) {
 	port, err := strconv.Atoi(script.Getenv("PORT"))
 	script.Check(err)
 	// The local address, the other one, and TCP_LISTEN of the kernel's net/tcp_states.h.
-	listener := regexp.MustCompile(fmt.Sprintf(`:%04X [0-9A-F]+:0000 0A `, port))
+	listener := regexp.MustCompile(fmt.Sprintf(` [0-9A-F]+:%04X [0-9A-F]+:0000 0A `, port))
+	open := regexp.MustCompile(fmt.Sprintf(` 0+:%04X [0-9A-F]+:0000 0A `, port))
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		four, err := os.ReadFile("/proc/net/tcp")
 		script.Check(err)
 		six, _ := os.ReadFile("/proc/net/tcp6") // where the kernel has IPv6
-		if listener.Match(append(four, six...)) {
+		all := append(four, six...)
+		if open.Match(all) {
+			script.Fatalf("port %d is open to the whole network", port)
+		}
+		if listener.Match(all) {
 			return
 		}
 	}
