@@ -184,10 +184,10 @@ static void get_fixed(struct call *c, void *to, CK_ULONG size)
 	CK_ULONG got;
 	const unsigned char *bytes = get_bytes(c, &got);
 
-	if (got == size)
-		memcpy(to, bytes, size);
-	else
+	if (got != size)
 		fail(c, CKR_GENERAL_ERROR);
+	else if (size > 0) /* or there may be nowhere to put nothing */
+		memcpy(to, bytes, size);
 }
 
 /* What was put as room: the number of bytes that there are, and as many as go in. */

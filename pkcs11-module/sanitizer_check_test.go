@@ -1,0 +1,41 @@
+//go:build check
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"tpmkey.example/rm/tpmtest"
+)
+
+var sanitizers = []string{"-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-isystem", "/usr/include/p11-kit-1"}
+
+// The front under AddressSanitizer and UndefinedBehaviorSanitizer: without Go, which these do not know, with the helper behind it.
+func TestSanitizers(t *testing.T) {
+	tpmtest.Need(t, "make", "gcc")
+	build := t.TempDir()
+	if output, err := exec.Command("make", "-s", "-C", "..", "BUILD="+build, "libexecdir="+build, "MUSL_CC=gcc "+
+		"-g -fsanitize=address,undefined -fno-sanitize-recover=all", "build-musl").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	for _, row := range []struct{ host, mode, n string }{
+		{"random", "calls", "20000"}, {"host", "null", ""}, {"host", "closed", ""}, {"host", "threads", ""}, {"forks", "descendants", "3"},
+	} {
+		t.Run(row.host+" "+row.mode, func(t *testing.T) {
+			program := filepath.Join(build, "host-"+row.host)
+			if output, err := exec.Command("gcc", append(sanitizers, "-o", program, "testdata/"+row.host+".c", "-ldl", "-lpthread")...).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, output)
+			}
+			s := newShared(t)
+			c := exec.Command(program, filepath.Join(build, "musl", "tpmkey-pkcs11.so"), row.mode, row.n)
+			c.Env = append(s.environment(), "TPMKEY_LOG="+filepath.Join(s.home, "log"), "ASAN_OPTIONS=detect_leaks=0")
+			if output, err := c.CombinedOutput(); err != nil {
+				log, _ := os.ReadFile(filepath.Join(s.home, "log"))
+				t.Errorf("%v\n%s%s", err, output, log[max(0, len(log)-2000):])
+			}
+		})
+	}
+}
