@@ -12,7 +12,9 @@
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -79,11 +81,38 @@ static void add_worker_locked(void)
 
 void *tpmkey_memory(size_t size) { return malloc(size); }
 
-static void serve(struct job *j)
+/* What Go's heap and one more thread may take during a call. */
+#define ROOM ((size_t)16 << 20)
+
+static int is_limited(int resource)
+{
+	struct rlimit r;
+
+	return getrlimit(resource, &r) == 0 && r.rlim_cur != RLIM_INFINITY;
+}
+
+/* Go ends the process when it gets no memory. Where a host has limited it, there must be room before Go is called. */
+static int has_room(void)
+{
+	void *room;
+
+	if (!is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA))
+		return 1;
+	room = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return room != MAP_FAILED && munmap(room, ROOM) == 0;
+}
+
+static void call_go(struct job *j)
 {
 	tpmkey_take_handlers();
 	tpmkey_core((void *)j->request, j->size, &j->response, &j->response_size);
 	tpmkey_give_handlers_back();
+}
+
+static void serve(struct job *j)
+{
+	if (has_room())
+		call_go(j);
 	sem_post(&j->done);
 }
 
