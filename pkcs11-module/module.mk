@@ -8,7 +8,7 @@ module_build = $(shell sha256sum $(module_sources) | sha256sum | cut -c 1-16)
 
 $(BUILD)/tpmkey-pkcs11.so: packages-build
 	CGO_ENABLED=1 CGO_CFLAGS="$$($(GO) env CGO_CFLAGS) '-DTPMKEY_LIBEXEC=\"$(libexecdir)\"'" $(GO) build -buildmode=c-shared -trimpath -buildvcs=false \
-		-ldflags "-s -w -buildid= -B none -extldflags '-Wl,-T,$(module_dir)/defer.ld -Wl,--defsym=tpmkey_build_number=0x$(module_build) -Wl,--version-script=$(module_dir)/exports.map -Wl,-z,now'" \
+		-ldflags "-s -w -buildid= -B none -extldflags '-Wl,-T,$(module_dir)/defer.ld -Wl,--defsym=tpmkey_build_number=0x$(module_build) -Wl,--version-script=$(module_dir)/exports.map -Wl,-z,now -Wl,--wrap=pthread_create'" \
 		-o $@ ./pkcs11-module
 	rm -f $(BUILD)/tpmkey-pkcs11.h
 

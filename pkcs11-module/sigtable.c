@@ -19,6 +19,7 @@ struct row {
 	ptrdiff_t length;
 };
 #define UNBLOCK 128 /* _SigUnblock */
+#define ROWS 65
 
 /* What the table begins with, and the rows that lose the mark. 34 is SIGRTMIN; Go knows it as musl's. */
 static const char beginning[] = "SIGHUP: terminal line hangup";
@@ -78,9 +79,9 @@ void tpmkey_unmark_signals(void)
 
 	if (!dl_iterate_phdr(find_library, &l))
 		return;
-	for (at = l.data; at + 65 * sizeof(struct row) <= l.data_end; at += sizeof(void *))
+	for (at = l.data_end - ROWS * sizeof(struct row); at >= l.data; at -= sizeof(void *)) /* the end is nearer */
 		if (is_table(&l, (const struct row *)at))
 			break;
-	for (i = 0; at + 65 * sizeof(struct row) <= l.data_end && i < sizeof marked / sizeof marked[0]; i++)
+	for (i = 0; at >= l.data && i < sizeof marked / sizeof marked[0]; i++)
 		((struct row *)at)[marked[i]].flags &= ~UNBLOCK;
 }

@@ -85,32 +85,7 @@ static enum core where(void)
 	return atomic_load(&core);
 }
 
-static void *hold(void *held)
-{
-	pthread_mutex_lock(held);
-	pthread_mutex_unlock(held);
-	return NULL;
-}
-
-/* Go ends the process when it cannot make a thread, so as many as it starts with are tried first. */
-#define THREADS_OF_GO 4
-
-static int can_make_threads(void)
-{
-	pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
-	pthread_t thread[THREADS_OF_GO];
-	int made = 0, i;
-
-	pthread_mutex_lock(&held);
-	while (made < THREADS_OF_GO && pthread_create(&thread[made], NULL, hold, &held) == 0)
-		made++;
-	pthread_mutex_unlock(&held);
-	for (i = 0; i < made; i++)
-		pthread_join(thread[i], NULL);
-	return made == THREADS_OF_GO;
-}
-
-/* Nor may its address space be small: the heap's tables alone are several hundred megabytes, reserved and not used. */
+/* Go ends the process when its address space is small: the heap's tables alone are several hundred megabytes, reserved and not used. */
 static int has_address_space(void)
 {
 	const size_t enough = sizeof(void *) == 8 ? (size_t)1 << 30 : (size_t)1 << 28;
@@ -187,13 +162,13 @@ static void start_go(void)
 	tpmkey_restore_handlers(handlers);
 }
 
-static CK_RV start_here(void)
+static int start_here(void)
 {
 	arguments = argument_block();
 	if (!arguments || tpmkey_start_workers(start_go) != 0)
-		return CKR_HOST_MEMORY;
+		return 0;
 	atomic_store(&core, here);
-	return CKR_OK;
+	return 1;
 }
 
 static CK_RV start_locked(void)
@@ -205,8 +180,8 @@ static CK_RV start_locked(void)
 		return CKR_OK;
 	if (where() == nowhere) {
 		atomic_store(&process, getpid());
-		if (tpmkey_core && can_make_threads() && has_address_space())
-			return start_here();
+		if (tpmkey_core && has_address_space() && start_here())
+			return CKR_OK;
 		atomic_store(&core, elsewhere);
 	}
 	return tpmkey_helper_start();

@@ -2,8 +2,6 @@
  * The threads that Go runs on. A host's thread never does: its stack may be small, its signals are the host's, it may be cancelled, and above all the
  * host may close any descriptor. Go ends the process when it misses one of its own, so these threads have a table of descriptors to themselves, which
  * no closefrom reaches and no forked child inherits.
- *
- * One thread more than there are calls waits for the next, because a sandbox may deny new ones later.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,6 +17,7 @@
 #include <unistd.h>
 
 #include "front.h"
+#include "pool.h"
 #include "signals.h"
 #include "workers.h"
 
@@ -38,45 +37,56 @@ struct job {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
 static struct job *first, **last = &first;
-static int workers, idle;
+static sem_t wakes; /* of workers who sleep; whoever posts takes one off their number */
+static int workers, sleeping;
 
-/* Waits, whatever signals the host takes meanwhile. */
-static void wait_for(sem_t *done)
+/* Whatever signals the host takes meanwhile. */
+static void wait_for(sem_t *posted)
 {
-	while (sem_wait(done) != 0 && errno == EINTR)
+	while (sem_wait(posted) != 0 && errno == EINTR)
 		;
 }
 
-static struct job *next_job_locked(void)
+static struct job *first_job_locked(void)
 {
-	struct job *j;
+	struct job *j = first;
 
-	idle++;
-	while (!first)
-		pthread_cond_wait(&work, &lock);
-	idle--;
-	j = first;
 	first = j->next;
 	if (!first)
 		last = &first;
 	return j;
 }
 
+static struct job *next_job(void)
+{
+	struct job *j;
+
+	pthread_mutex_lock(&lock);
+	while (!first) {
+		sleeping++;
+		pthread_mutex_unlock(&lock);
+		wait_for(&wakes);
+		pthread_mutex_lock(&lock);
+	}
+	j = first_job_locked();
+	pthread_mutex_unlock(&lock);
+	return j;
+}
+
 static void *worker(void *unused);
 
-static void add_worker_locked(void)
+/* Wakes a worker for one more job, or makes a new one. Where neither can be, the job waits until somebody is done. */
+static void find_worker_locked(void)
 {
-	pthread_attr_t detached;
 	pthread_t thread;
 
-	if (idle > 0 || workers >= MOST_WORKERS || pthread_attr_init(&detached) != 0)
-		return;
-	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-	if (pthread_create(&thread, &detached, worker, NULL) == 0)
+	if (sleeping > 0) {
+		sleeping--;
+		sem_post(&wakes);
+	} else if (workers < MOST_WORKERS && tpmkey_take_thread(&thread, worker, NULL) == 0) {
 		workers++;
-	pthread_attr_destroy(&detached);
+	}
 }
 
 void *tpmkey_memory(size_t size) { return malloc(size); }
@@ -111,6 +121,7 @@ static void call_go(struct job *j)
 
 static void serve(struct job *j)
 {
+	tpmkey_fill_pool();
 	if (has_room())
 		call_go(j);
 	sem_post(&j->done);
@@ -119,15 +130,8 @@ static void serve(struct job *j)
 static void *worker(void *unused)
 {
 	prctl(PR_SET_NAME, "tpmkey");
-	for (;;) {
-		struct job *j;
-
-		pthread_mutex_lock(&lock);
-		j = next_job_locked();
-		add_worker_locked();
-		pthread_mutex_unlock(&lock);
-		serve(j);
-	}
+	for (;;)
+		serve(next_job());
 	return unused;
 }
 
@@ -157,6 +161,7 @@ static void part_descriptors(void)
 /* The first worker starts Go, whose threads are then in its place. */
 struct start {
 	void (*go)(void);
+	int started;
 	sem_t done;
 };
 
@@ -165,24 +170,26 @@ static void *first_worker(void *argument)
 	struct start *s = argument;
 
 	part_descriptors();
-	s->go();
+	s->started = tpmkey_fill_pool() == 0;
+	if (s->started)
+		s->go();
 	sem_post(&s->done);
-	return worker(NULL);
+	return s->started ? worker(NULL) : NULL;
 }
 
-/* To be called with all signals blocked, which all of these threads inherit. */
+/* To be called with all signals blocked, which all of these threads inherit. Fails where the threads that Go needs cannot be made. */
 int tpmkey_start_workers(void (*go)(void))
 {
 	struct start s = { .go = go };
 	pthread_t thread;
 
-	if (sem_init(&s.done, 0, 0) != 0 || pthread_create(&thread, NULL, first_worker, &s) != 0)
+	if (sem_init(&s.done, 0, 0) != 0 || sem_init(&wakes, 0, 0) != 0 || pthread_create(&thread, NULL, first_worker, &s) != 0)
 		return -1;
 	pthread_detach(thread);
 	wait_for(&s.done);
 	sem_destroy(&s.done);
 	workers = 1;
-	return 0;
+	return s.started ? 0 : -1;
 }
 
 CK_RV tpmkey_work(const void *request, size_t size, void **response, size_t *response_size)
@@ -198,7 +205,7 @@ CK_RV tpmkey_work(const void *request, size_t size, void **response, size_t *res
 	pthread_mutex_lock(&lock);
 	*last = j;
 	last = &j->next;
-	pthread_cond_signal(&work);
+	find_worker_locked();
 	pthread_mutex_unlock(&lock);
 	wait_for(&j->done);
 	*response = j->response;

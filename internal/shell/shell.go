@@ -1,17 +1,21 @@
 // Package shell writes for shells.
 package shell
 
-import (
-	"regexp"
-	"strings"
+import "strings"
+
+const (
+	plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./@%+" // to every shell, wherever it stands
+	inner = ":,=-"                                                                 // plain too, but not as the first
 )
 
-// plainWord is what every shell takes as it stands.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./@%+][A-Za-z0-9_./@%+:,=-]*$`)
+// isPlainWord tells whether every shell takes a word as it stands.
+func isPlainWord(text string) bool {
+	return text != "" && strings.Trim(text, plain+inner) == "" && strings.ContainsRune(plain, rune(text[0]))
+}
 
 // Word writes a name for a command that somebody copies, as root perhaps: whoever named a file must not have written a command of his own.
 func Word(text string) string {
-	if plainWord.MatchString(text) {
+	if isPlainWord(text) {
 		return text
 	}
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"

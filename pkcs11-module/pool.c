@@ -1,0 +1,111 @@
+/*
+ * Go makes a thread whenever it likes, and ends the process when it cannot; a host may deny new ones at any time (seccomp, limits). So it gets threads
+ * that were made before: the linker brings Go's pthread_create here (--wrap in module.mk). What is taken is made anew before the next call, as long
+ * as the host lets us.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+
+#include "pool.h"
+
+/* As many as Go keeps busy at once (threads.go), which is more than it starts with. */
+#define READY 4
+
+/* Go's own, behind --wrap. Nobody else's, so it is not there where Go is not. */
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument) __attribute__((weak));
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument);
+
+struct ready {
+	pthread_t thread;
+	sem_t wanted;
+	void *(*run)(void *);
+	void *argument;
+	struct ready *next;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ready *first;
+static int count;
+
+static void *wait_to_be_wanted(void *argument)
+{
+	struct ready *r = argument, mine;
+
+	while (sem_wait(&r->wanted) != 0 && errno == EINTR)
+		;
+	mine = *r;
+	sem_destroy(&r->wanted);
+	free(r);
+	return mine.run(mine.argument);
+}
+
+static int make_thread(struct ready *r)
+{
+	pthread_attr_t detached;
+	int failed;
+
+	if (pthread_attr_init(&detached) != 0)
+		return -1;
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	failed = __real_pthread_create(&r->thread, &detached, wait_to_be_wanted, r);
+	pthread_attr_destroy(&detached);
+	return failed;
+}
+
+static int make_ready_locked(void)
+{
+	struct ready *r = calloc(1, sizeof *r);
+
+	if (!r || sem_init(&r->wanted, 0, 0) != 0 || make_thread(r) != 0) {
+		free(r);
+		return -1;
+	}
+	r->next = first;
+	first = r;
+	count++;
+	return 0;
+}
+
+/* The new threads have the caller's descriptors and blocked signals, so this is for threads of ours. */
+int tpmkey_fill_pool(void)
+{
+	int failed = 0;
+
+	pthread_mutex_lock(&lock);
+	while (count < READY && !failed)
+		failed = make_ready_locked();
+	pthread_mutex_unlock(&lock);
+	return failed;
+}
+
+/* The thread is a detached one. */
+int tpmkey_take_thread(pthread_t *thread, void *(*run)(void *), void *argument)
+{
+	struct ready *r;
+
+	pthread_mutex_lock(&lock);
+	r = first;
+	if (r) {
+		first = r->next;
+		count--;
+	}
+	pthread_mutex_unlock(&lock);
+	if (!r)
+		return EAGAIN;
+	*thread = r->thread;
+	r->run = run;
+	r->argument = argument;
+	sem_post(&r->wanted);
+	return 0;
+}
+
+/* Go asks for what a thread of the pool is: detached, with a stack of the usual size. */
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
+{
+	if (tpmkey_take_thread(thread, run, argument) == 0)
+		return 0;
+	return __real_pthread_create(thread, attributes, run, argument);
+}
