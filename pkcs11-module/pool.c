@@ -11,8 +11,8 @@
 
 #include "pool.h"
 
-/* As many as Go keeps busy at once (threads.go), which is more than it starts with. */
-#define READY 4
+/* What Go starts with, and keeps busy at once (threads.go). */
+#define READY 6
 
 /* Go's own, behind --wrap. Nobody else's, so it is not there where Go is not. */
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument) __attribute__((weak));
