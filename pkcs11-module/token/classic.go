@@ -53,9 +53,10 @@ const (
 
 // A classicState is what the token's file says.
 type classicState struct {
-	label   string
-	wrapped map[string][]byte // the authValue, by the name of the key that it is encrypted to
-	failed  map[string]int    // tries of the PIN since it was last right
+	initialized bool // it is there
+	label       string
+	wrapped     map[string][]byte // the authValue, by the name of the key that it is encrypted to
+	failed      map[string]int    // tries of the PIN since it was last right
 }
 
 const (
@@ -70,6 +71,7 @@ func (c *classic) path() string { return filepath.Join(c.dir, classicFile) }
 func (c *classic) read() classicState {
 	s := classicState{wrapped: map[string][]byte{}, failed: map[string]int{}}
 	text, err := os.ReadFile(c.path())
+	s.initialized = !errors.Is(err, os.ErrNotExist)
 	if err != nil {
 		return s
 	}
@@ -114,11 +116,14 @@ func checkPIN(pin []byte) CKR {
 	return CKR_OK
 }
 
+// noPIN is what a login says before somebody has a PIN: the officer's comes with C_InitToken, so that none is right before.
+var noPIN = map[login]CKR{officer: CKR_PIN_INCORRECT, user: CKR_USER_PIN_NOT_INITIALIZED}
+
 // unwrap has the TPM check a PIN, and gives the authValue of the token's keys. The caller holds mu.
 func (c *classic) unwrap(who login, pin []byte) ([]byte, error) {
 	name, state := keyOfLogin[who], c.read()
 	if state.wrapped[name] == nil {
-		return nil, CKR_USER_PIN_NOT_INITIALIZED
+		return nil, noPIN[who]
 	}
 	if checkPIN(pin) != CKR_OK {
 		return nil, errors.Join(c.count(state, name), CKR_PIN_INCORRECT)
@@ -204,6 +209,9 @@ func (c *classic) changePIN(who login, old, pin []byte) error {
 	defer c.mu.Unlock()
 	auth, err := c.unwrap(who, old) // which counts
 	clear(auth)
+	if errors.Is(err, CKR_USER_PIN_NOT_INITIALIZED) { // only C_Login says so
+		err = CKR_PIN_INCORRECT
+	}
 	if err != nil {
 		return err
 	}
@@ -226,8 +234,20 @@ func openClassic(l *Library, beside *provider.Provider, dir string) *token {
 	return t
 }
 
-// findTokens adds the tokens that came since. The caller holds mu.
+// newFree gives the token that is to be: its directory is not there yet. The caller holds mu.
+func (l *Library) newFree() *token {
+	serial := make([]byte, 8)
+	rand.Read(serial)
+	t := openClassic(l, l.keys, filepath.Join(l.keys.Dirs()[0], classicDir, hex.EncodeToString(serial)))
+	t.slot = uint64(len(l.tokens))
+	return t
+}
+
+// findTokens adds the tokens that came since. Their slots are free while nobody has a session there. The caller holds mu.
 func (l *Library) findTokens() {
+	if l.free.hasSession(func(*session) bool { return true }) {
+		return
+	}
 	parent := filepath.Join(l.keys.Dirs()[0], classicDir)
 	entries, err := os.ReadDir(parent) // sorted
 	if err != nil {
@@ -247,7 +267,14 @@ func (l *Library) addToken(dir string) {
 			return
 		}
 	}
-	t := openClassic(l, l.keys, dir)
-	t.slot = uint64(len(l.tokens))
+	t := l.free
+	if t.classic.dir != dir {
+		t = openClassic(l, l.keys, dir)
+		t.slot = l.free.slot
+		l.free.slot++
+	}
 	l.tokens = append(l.tokens, t)
+	if t == l.free {
+		l.free = l.newFree()
+	}
 }

@@ -177,6 +177,7 @@ const (
 	CKF_SO_PIN_COUNT_LOW     uint64 = 0x100000
 	CKF_SO_PIN_LOCKED        uint64 = 0x400000
 	CKF_REMOVABLE_DEVICE     uint64 = 0x2
+	CKF_HW_SLOT              uint64 = 0x4
 	CKF_TOKEN_INITIALIZED    uint64 = 0x400
 	CKF_HW                   uint64 = 0x1
 	CKF_ENCRYPT              uint64 = 0x100

@@ -63,6 +63,9 @@ func (s *session) place(o *object, t template) CKR {
 	if rv := s.mayWrite(onToken); rv != CKR_OK {
 		return rv
 	}
+	if onToken && s.token.isFree() {
+		return CKR_TOKEN_WRITE_PROTECTED // until it is initialised
+	}
 	s.library.mu.Lock()
 	defer s.library.mu.Unlock()
 	if classic := s.token.classic != nil; classic && s.token.user != user && t.flag(CKA_PRIVATE, o.class == CKO_PRIVATE_KEY) {

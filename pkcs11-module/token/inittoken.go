@@ -2,8 +2,6 @@ package token
 
 import (
 	"bytes"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,66 +10,27 @@ import (
 	"unicode/utf8"
 )
 
-// initToken is C_InitToken (5.5). The first token is what it is. In the slot without a token it makes one; a classic one becomes empty, if its officer says so.
-func initToken(l *Library, r *request, _ *response) CKR {
-	slot := r.number()
+// initToken is C_InitToken (5.5). The first token is what it is. The free one becomes a classic one; a classic one becomes empty, if its officer says so.
+func initToken(t *token, r *request, _ *response) CKR {
 	pin, present := r.optional()
 	label := strings.TrimRight(string(r.bytes()), " ")
-	t, rv := l.tokenOf(slot)
 	switch {
 	case r.bad:
 		return CKR_ARGUMENTS_BAD
-	case rv != CKR_OK && rv != CKR_TOKEN_NOT_PRESENT:
-		return rv
-	case t != nil && t.classic == nil:
+	case t.classic == nil:
 		return CKR_TOKEN_WRITE_PROTECTED
 	case !present || !isPrintable(label):
 		return CKR_ARGUMENTS_BAD
-	case t == nil:
-		return l.returnValue("C_InitToken", l.newClassic(pin, label))
 	}
-	return l.returnValue("C_InitToken", t.empty(pin, label))
+	return t.library.returnValue("C_InitToken", t.initialize(pin, label))
 }
 
 func isPrintable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// newClassic makes a token. It is one when its file is there, which comes last.
-func (l *Library) newClassic(pin []byte, label string) error {
-	if rv := checkPIN(pin); rv != CKR_OK {
-		return rv
-	}
-	l.mu.Lock()
-	keys := l.keys
-	l.mu.Unlock()
-	if keys == nil {
-		return CKR_CRYPTOKI_NOT_INITIALIZED
-	}
-	serial := make([]byte, 8)
-	rand.Read(serial)
-	c := openClassic(l, keys, filepath.Join(keys.Dirs()[0], classicDir, hex.EncodeToString(serial))).classic
-	if err := c.start(pin, label, newAuth()); err != nil {
-		return errors.Join(err, os.RemoveAll(c.dir))
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.addToken(c.dir)
-	return nil
-}
-
-func (c *classic) start(pin []byte, label string, auth []byte) error {
-	defer clear(auth)
-	s := c.read()
-	s.label = label
-	if err := c.setPIN(s, officer, pin, auth); err != nil {
-		return err
-	}
-	return c.write(s)
-}
-
-// empty deletes all that is on a token, and the user's PIN. The officer's stays.
-func (t *token) empty(pin []byte, label string) error {
+// initialize makes a token anew, or the first time.
+func (t *token) initialize(pin []byte, label string) error {
 	t.library.mu.Lock()
 	busy := t.hasSession(func(*session) bool { return true })
 	t.library.mu.Unlock()
@@ -81,6 +40,41 @@ func (t *token) empty(pin []byte, label string) error {
 	c := t.classic
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.read().initialized {
+		return c.empty(pin, label)
+	}
+	if err := c.start(pin, label); err != nil {
+		return err
+	}
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	if t.library.free == nil {
+		return CKR_CRYPTOKI_NOT_INITIALIZED
+	}
+	t.library.addToken(c.dir)
+	return nil
+}
+
+// start makes the token's files, that by which it is one at last. The caller holds mu.
+func (c *classic) start(pin []byte, label string) error {
+	if rv := checkPIN(pin); rv != CKR_OK {
+		return rv
+	}
+	s, auth := c.read(), newAuth()
+	defer clear(auth)
+	s.label = label
+	err := c.setPIN(s, officer, pin, auth)
+	if err == nil {
+		err = c.write(s)
+	}
+	if err != nil {
+		err = errors.Join(err, os.RemoveAll(c.dir))
+	}
+	return err
+}
+
+// empty deletes all that is on a token, and the user's PIN. The officer's stays. The caller holds mu.
+func (c *classic) empty(pin []byte, label string) error {
 	old, err := c.unwrap(officer, pin)
 	clear(old)
 	if err != nil {

@@ -19,6 +19,7 @@ type Library struct {
 	mu          sync.Mutex
 	keys        *provider.Provider // nil: C_Initialize was not called
 	tokens      []*token           // by slot
+	free        *token             // in the slot after them: what C_InitToken makes the next one of
 	sessions    map[uint64]*session
 	lastSession uint64
 	lastObject  uint64 // the handle
@@ -86,6 +87,7 @@ func initialize(l *Library, r *request, _ *response) CKR {
 	}
 	l.keys, l.sessions = l.open(), map[uint64]*session{}
 	l.tokens = []*token{newToken(l, l.keys)}
+	l.free = l.newFree()
 	l.findTokens()
 	return CKR_OK
 }
@@ -97,7 +99,7 @@ func finalize(l *Library, r *request, _ *response) CKR {
 	}
 	l.mu.Lock()
 	keys := l.keys
-	l.keys, l.sessions, l.tokens = nil, nil, nil
+	l.keys, l.sessions, l.tokens, l.free = nil, nil, nil, nil
 	l.mu.Unlock()
 	if keys == nil {
 		return CKR_CRYPTOKI_NOT_INITIALIZED

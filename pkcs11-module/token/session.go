@@ -89,7 +89,10 @@ func getSessionInfo(s *session, _ *request, out *response) CKR {
 	if s.readWrite {
 		flags |= CKF_RW_SESSION
 	}
-	out.number(s.token.slot).number(s.state()).number(flags).number(0)
+	s.library.mu.Lock()
+	slot := s.token.slot
+	s.library.mu.Unlock()
+	out.number(slot).number(s.state()).number(flags).number(0)
 	return CKR_OK
 }
 

@@ -47,7 +47,7 @@ func getSlotList(l *Library, r *request, out *response) CKR {
 		slots = append(slots, t.slot)
 	}
 	if !present {
-		slots = append(slots, uint64(len(l.tokens)))
+		slots = append(slots, l.free.slot)
 	}
 	return list(out, to, slots)
 }
@@ -57,10 +57,12 @@ func (l *Library) tokenOf(slot uint64) (*token, CKR) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch n := uint64(len(l.tokens)); {
+	case l.keys == nil:
+		return nil, CKR_CRYPTOKI_NOT_INITIALIZED
 	case slot < n:
 		return l.tokens[slot], CKR_OK
 	case slot == n:
-		return nil, CKR_TOKEN_NOT_PRESENT
+		return l.free, CKR_OK
 	}
 	return nil, CKR_SLOT_ID_INVALID
 }
@@ -81,28 +83,28 @@ func onSlot(f func(t *token, r *request, out *response) CKR) function {
 }
 
 // getSlotInfo is C_GetSlotInfo (5.5).
-func getSlotInfo(l *Library, r *request, out *response) CKR {
-	t, rv := l.tokenOf(r.number())
-	if r.bad || rv == CKR_SLOT_ID_INVALID {
-		return CKR_SLOT_ID_INVALID
-	}
-	var flags uint64
-	if t != nil {
+func getSlotInfo(t *token, _ *request, out *response) CKR {
+	flags := CKF_HW_SLOT
+	if !t.isFree() {
 		flags |= CKF_TOKEN_PRESENT
 	}
-	if t == nil || t.classic != nil {
+	if t.classic != nil {
 		flags |= CKF_REMOVABLE_DEVICE
 	}
 	out.padded("TPM 2.0", 64).padded(manufacturer, 32).number(flags).version(0, 0).version(0, 0)
 	return CKR_OK
 }
 
-// getTokenInfo is C_GetTokenInfo (5.5). The TPM is not asked. Hosts ask before C_InitToken too: in the slot without a token is one that is not initialised.
-func getTokenInfo(l *Library, r *request, out *response) CKR {
-	t, rv := l.tokenOf(r.number())
-	if r.bad || rv == CKR_SLOT_ID_INVALID {
-		return CKR_SLOT_ID_INVALID
-	}
+// isFree tells whether a token is the one that is to be. Its slot says that there is none, so that only who looks for it sees it; and whoever looks all the
+// same, such as pkcs11-tool before C_InitToken and systemd, finds one that is not initialised.
+func (t *token) isFree() bool {
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	return t == t.library.free
+}
+
+// getTokenInfo is C_GetTokenInfo (5.5). The TPM is not asked.
+func getTokenInfo(t *token, _ *request, out *response) CKR {
 	sessions, writing := t.sessions()
 	out.padded(t.label(), 32).padded(manufacturer, 32).padded(model, 16).padded(t.serialNumber(), 16)
 	flags, shortest, longest := t.flags()
@@ -116,15 +118,15 @@ func getTokenInfo(l *Library, r *request, out *response) CKR {
 
 // flags are those of CK_TOKEN_INFO (3.2), with the lengths of PINs.
 func (t *token) flags() (flags, shortest, longest uint64) {
-	if t == nil {
-		return CKF_RNG, minClassicPIN, maxClassicPIN
-	}
 	flags = CKF_TOKEN_INITIALIZED | CKF_RNG
 	if t.classic == nil {
 		return flags | CKF_USER_PIN_INITIALIZED, 0, maxPIN
 	}
-	flags |= CKF_LOGIN_REQUIRED
 	state := t.classic.read()
+	if !state.initialized {
+		return CKF_RNG, minClassicPIN, maxClassicPIN
+	}
+	flags |= CKF_LOGIN_REQUIRED
 	for flag, set := range map[uint64]bool{
 		CKF_USER_PIN_INITIALIZED: state.wrapped[userKey] != nil,
 		CKF_USER_PIN_COUNT_LOW:   state.failed[userKey] > 0,
@@ -141,10 +143,10 @@ func (t *token) flags() (flags, shortest, longest uint64) {
 
 // serialNumber tells the stores of two users apart: 16 hex digits of the SHA-256 of the store's path.
 func (t *token) serialNumber() string {
-	if t == nil {
+	switch {
+	case t.isFree():
 		return ""
-	}
-	if t.classic != nil {
+	case t.classic != nil:
 		return filepath.Base(t.classic.dir)
 	}
 	sum := sha256.Sum256([]byte(t.keys.Dirs()[0]))
@@ -165,9 +167,6 @@ func waitForSlotEvent(_ *Library, r *request, _ *response) CKR {
 
 // sessions counts the token's, and those of them that may write.
 func (t *token) sessions() (all, writing uint64) {
-	if t == nil {
-		return 0, 0
-	}
 	t.library.mu.Lock()
 	defer t.library.mu.Unlock()
 	for _, s := range t.library.sessions {

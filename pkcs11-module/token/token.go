@@ -54,10 +54,7 @@ func (t *token) auth() []byte {
 
 // label is what the token is called.
 func (t *token) label() string {
-	switch {
-	case t == nil:
-		return ""
-	case t.classic == nil:
+	if t.classic == nil {
 		return tokenLabel
 	}
 	return t.classic.read().label
