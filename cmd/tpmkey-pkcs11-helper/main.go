@@ -27,6 +27,7 @@ func main() {
 	signal.Notify(make(chan os.Signal, 1), others...) // not Ignore, which programs that ask for a PIN would inherit
 	os.WriteFile("/proc/self/comm", []byte("tpmkey-helper"), 0)
 	if err := serve(0, strings.TrimSpace(build), core.New(os.Args[1])); err != nil {
+		core.Log(fmt.Sprintf("C_Initialize in %q: %v", os.Args[1], err))
 		os.Exit(1)
 	}
 }

@@ -59,7 +59,7 @@ func hello(control int, build string) error {
 	}
 	n, _, err := unix.Recvfrom(control, theirs, unix.MSG_WAITALL)
 	if err == nil && string(theirs[:n]) != string(ours) {
-		err = errors.New("the module is of another build")
+		err = errors.New("the module is of another build than its helper; start this program anew, or install both anew")
 	}
 	return err
 }

@@ -50,6 +50,9 @@ func (c core) askPIN(k *provider.Key, wrong error) ([]byte, error) {
 	return pin, err
 }
 
+// Log tells the log of a program that nothing but the log can be told.
+func Log(line string) { core{}.logLine(line) }
+
 // logLine appends to the file that TPMKEY_LOG names. It is opened for each line, because hosts close descriptors that they do not know.
 func (core) logLine(line string) {
 	path := os.Getenv("TPMKEY_LOG")
