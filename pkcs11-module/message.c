@@ -1,0 +1,360 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "message.h"
+
+/* More than this at once is no honest length. */
+#define MOST_BYTES ((CK_ULONG)1 << 30)
+#define MOST_ATTRIBUTES 4096
+
+/* The request while it is written, then the response while it is read. */
+struct message {
+	void *bytes;
+	size_t size, at; /* of the memory; up to where it is written or read */
+	CK_RV rv;        /* not CKR_OK: the request cannot be sent, or the response is not one */
+};
+
+static void fail(struct message *m, CK_RV rv)
+{
+	if (m->rv == CKR_OK)
+		m->rv = rv;
+}
+
+static void grow(struct message *m, size_t size)
+{
+	size_t room = 2 * (m->at + size) + 256;
+	void *grown = realloc(m->bytes, room);
+
+	if (!grown) {
+		fail(m, CKR_HOST_MEMORY);
+		return;
+	}
+	m->bytes = grown;
+	m->size = room;
+}
+
+static void put(struct message *m, const void *bytes, size_t size)
+{
+	if (m->rv == CKR_OK && m->at + size > m->size)
+		grow(m, size);
+	if (m->rv != CKR_OK || !size)
+		return;
+	memcpy((char *)m->bytes + m->at, bytes, size);
+	m->at += size;
+}
+
+static void put_number(struct message *m, CK_ULONG value)
+{
+	uint64_t v = value == (CK_ULONG)-1 ? UINT64_MAX : value;
+
+	put(m, &v, sizeof v);
+}
+
+static void put_bytes(struct message *m, const void *bytes, CK_ULONG size)
+{
+	if ((!bytes && size) || size > MOST_BYTES) {
+		fail(m, CKR_ARGUMENTS_BAD);
+		return;
+	}
+	put_number(m, size);
+	put(m, bytes, size);
+}
+
+/* A pointer that must be there because an answer goes into it. */
+static void want(struct message *m, const void *pointer)
+{
+	if (!pointer)
+		fail(m, CKR_ARGUMENTS_BAD);
+}
+
+static CK_ULONG get_number(struct message *m)
+{
+	uint64_t v;
+
+	if (m->at + sizeof v > m->size) {
+		fail(m, CKR_GENERAL_ERROR);
+		return 0;
+	}
+	memcpy(&v, (char *)m->bytes + m->at, sizeof v);
+	m->at += sizeof v;
+	return v == UINT64_MAX ? (CK_ULONG)-1 : (CK_ULONG)v;
+}
+
+static const void *get_bytes(struct message *m, CK_ULONG *size)
+{
+	const void *bytes;
+
+	*size = get_number(m);
+	if (m->at > m->size || *size > m->size - m->at) {
+		fail(m, CKR_GENERAL_ERROR);
+		*size = 0;
+		return NULL;
+	}
+	bytes = (char *)m->bytes + m->at;
+	m->at += *size;
+	return bytes;
+}
+
+/* A text or value of fixed size. */
+static void get_fixed(struct message *m, void *to, CK_ULONG size)
+{
+	CK_ULONG got;
+	const void *bytes = get_bytes(m, &got);
+
+	if (got != size)
+		fail(m, CKR_GENERAL_ERROR);
+	else if (size > 0) /* or there may be nowhere to put nothing */
+		memcpy(to, bytes, size);
+}
+
+/* The number of bytes that there are, and as many as go in. */
+static void get_into(struct message *m, void *to, CK_ULONG *size)
+{
+	CK_ULONG room = to ? *size : 0, got, there = get_number(m);
+	const void *bytes = get_bytes(m, &got);
+
+	if (got > room) {
+		fail(m, CKR_GENERAL_ERROR);
+		return;
+	}
+	*size = there;
+	if (got)
+		memcpy(to, bytes, got);
+}
+
+static void get_numbers_into(struct message *m, CK_ULONG *to, CK_ULONG room)
+{
+	CK_ULONG got = get_number(m), i;
+
+	if (got > room) {
+		fail(m, CKR_GENERAL_ERROR);
+		return;
+	}
+	for (i = 0; i < got; i++)
+		to[i] = get_number(m);
+}
+
+static void put_value(struct message *m, const struct argument *a) { put_number(m, a->number); }
+static void put_string(struct message *m, const struct argument *a) { put_bytes(m, a->at, a->number); }
+static void put_wanted(struct message *m, const struct argument *a) { want(m, a->at); }
+
+static void put_optional(struct message *m, const struct argument *a)
+{
+	put_number(m, a->at != NULL);
+	put_bytes(m, a->at, a->at ? a->number : 0);
+}
+
+static void put_arguments(struct message *m, const struct argument *a)
+{
+	const CK_C_INITIALIZE_ARGS *args = a->at;
+
+	put_number(m, args != NULL);
+	if (!args)
+		return;
+	put_number(m, !!args->CreateMutex + !!args->DestroyMutex + !!args->LockMutex + !!args->UnlockMutex);
+	put_number(m, args->flags);
+	put_number(m, args->pReserved != NULL);
+}
+
+/* The parameter of OAEP is the only one of our mechanisms with a pointer inside: its source follows it. Others go as they are. */
+static void put_mechanism(struct message *m, const struct argument *a)
+{
+	const CK_MECHANISM *mechanism = a->at;
+	CK_RSA_PKCS_OAEP_PARAMS oaep = { 0 };
+
+	put_number(m, mechanism != NULL);
+	if (!mechanism)
+		return;
+	put_number(m, mechanism->mechanism);
+	put_bytes(m, mechanism->pParameter, mechanism->ulParameterLen);
+	if (m->rv == CKR_OK && mechanism->mechanism == CKM_RSA_PKCS_OAEP && mechanism->ulParameterLen == sizeof oaep)
+		memcpy(&oaep, mechanism->pParameter, sizeof oaep);
+	put_bytes(m, oaep.pSourceData, oaep.ulSourceDataLen);
+}
+
+/* Attributes whose values are templates, with pointers that go nowhere. */
+static int is_template(CK_ATTRIBUTE_TYPE type)
+{
+	return type == CKA_WRAP_TEMPLATE || type == CKA_UNWRAP_TEMPLATE || type == (CKF_ARRAY_ATTRIBUTE | 0x213UL); /* CKA_DERIVE_TEMPLATE */
+}
+
+static void put_count(struct message *m, const struct argument *a)
+{
+	if ((!a->at && a->number) || a->number > MOST_ATTRIBUTES)
+		fail(m, CKR_ARGUMENTS_BAD);
+	put_number(m, a->number);
+}
+
+static void put_template(struct message *m, const struct argument *a)
+{
+	const CK_ATTRIBUTE *t = a->at;
+	CK_ULONG i;
+
+	put_count(m, a);
+	for (i = 0; m->rv == CKR_OK && i < a->number; i++) {
+		put_number(m, t[i].type);
+		put_bytes(m, is_template(t[i].type) ? NULL : t[i].pValue, is_template(t[i].type) ? 0 : t[i].ulValueLen);
+	}
+}
+
+/* Room for an answer: whether the host wants the bytes or only their number, and how many fit. */
+static void put_room_for(struct message *m, const void *to, CK_ULONG size)
+{
+	put_number(m, to != NULL);
+	put_number(m, to ? size : 0);
+}
+
+static void put_values(struct message *m, const struct argument *a)
+{
+	const CK_ATTRIBUTE *t = a->at;
+	CK_ULONG i;
+
+	put_count(m, a);
+	for (i = 0; m->rv == CKR_OK && i < a->number; i++) {
+		put_number(m, t[i].type);
+		put_room_for(m, t[i].pValue, t[i].ulValueLen);
+	}
+}
+
+/* Lengths are given for all attributes, also when some cannot be (PKCS #11 v2.40, 5.7). */
+static void get_values(struct message *m, const struct argument *a)
+{
+	CK_ATTRIBUTE *t = a->at;
+	CK_ULONG i;
+
+	for (i = 0; i < a->number; i++)
+		get_into(m, t[i].pValue, &t[i].ulValueLen);
+}
+
+static void put_room(struct message *m, const struct argument *a)
+{
+	want(m, a->size);
+	if (a->size)
+		put_room_for(m, a->at, *a->size);
+}
+
+static void get_room(struct message *m, const struct argument *a) { get_into(m, a->at, a->size); }
+
+static void get_list(struct message *m, const struct argument *a)
+{
+	CK_ULONG room = a->at ? *a->size : 0;
+
+	*a->size = get_number(m);
+	get_numbers_into(m, a->at, room);
+}
+
+static void put_numbers(struct message *m, const struct argument *a)
+{
+	if (a->number)
+		want(m, a->at);
+	put_number(m, a->number);
+}
+
+static void get_numbers(struct message *m, const struct argument *a) { get_numbers_into(m, a->at, a->number); }
+
+static void put_filled(struct message *m, const struct argument *a)
+{
+	if (a->number > MOST_BYTES || (a->number && !a->at))
+		fail(m, CKR_ARGUMENTS_BAD);
+	put_number(m, a->number);
+}
+
+static void get_filled(struct message *m, const struct argument *a) { get_fixed(m, a->at, a->number); }
+static void get_result(struct message *m, const struct argument *a) { *(CK_ULONG *)a->at = get_number(m); }
+
+static void get_version(struct message *m, CK_VERSION *v)
+{
+	v->major = (unsigned char)get_number(m);
+	v->minor = (unsigned char)get_number(m);
+}
+
+static void get_info(struct message *m, const struct argument *a)
+{
+	const struct field *f;
+
+	for (f = a->fields; f->kind != no_field; f++) {
+		void *to = (char *)a->at + f->at;
+
+		if (f->kind == text_field)
+			get_fixed(m, to, f->size);
+		else if (f->kind == count_field)
+			*(CK_ULONG *)to = get_number(m);
+		else
+			get_version(m, to);
+	}
+}
+
+static const struct {
+	void (*put)(struct message *m, const struct argument *a);
+	void (*get)(struct message *m, const struct argument *a);
+} ways[] = {
+	[as_number] = { put_value, NULL },
+	[as_bytes] = { put_string, NULL },
+	[as_optional] = { put_optional, NULL },
+	[as_arguments] = { put_arguments, NULL },
+	[as_mechanism] = { put_mechanism, NULL },
+	[as_template] = { put_template, NULL },
+	[as_values] = { put_values, get_values },
+	[as_room] = { put_room, get_room },
+	[as_list] = { put_room, get_list },
+	[as_numbers] = { put_numbers, get_numbers },
+	[as_filled] = { put_filled, get_filled },
+	[as_result] = { put_wanted, get_result },
+	[as_info] = { put_wanted, get_info },
+};
+
+static void begin(struct message *m, uint64_t function)
+{
+	memset(m, 0, sizeof *m);
+	put(m, &function, sizeof function);
+}
+
+/* Perhaps a PIN or a plaintext. */
+static void wipe(void *bytes, size_t size)
+{
+	if (bytes)
+		explicit_bzero(bytes, size);
+	free(bytes);
+}
+
+static __attribute__((noinline)) void write_request(struct message *m, uint64_t function, const unsigned char *shapes, const struct argument *a)
+{
+	begin(m, function);
+	if (!tpmkey_started())
+		fail(m, CKR_CRYPTOKI_NOT_INITIALIZED);
+	for (; *shapes != as_end; shapes++, a++)
+		ways[*shapes].put(m, a);
+	if (m->rv == CKR_ARGUMENTS_BAD) {
+		free(m->bytes);
+		begin(m, function | TPMKEY_MALFORMED); /* the core says what that means in its state */
+	}
+}
+
+static __attribute__((noinline)) void read_response(struct message *m, const unsigned char *shapes, const struct argument *a)
+{
+	m->at = 0;
+	fail(m, get_number(m));
+	if (m->at == m->size)
+		return;
+	for (; *shapes != as_end; shapes++, a++)
+		if (ways[*shapes].get)
+			ways[*shapes].get(m, a);
+}
+
+/* These lie below a call of the core on the stack, which may be small. So they are no larger than they must be. */
+CK_RV tpmkey_exchange(uint64_t function, const unsigned char *shapes, const struct argument *arguments)
+{
+	struct message m;
+	void *request;
+
+	write_request(&m, function, shapes, arguments);
+	request = m.bytes;
+	m.bytes = NULL;
+	if (m.rv == CKR_OK)
+		m.rv = tpmkey_call(request, m.at, &m.bytes, &m.size);
+	wipe(request, m.at);
+	if (m.bytes)
+		read_response(&m, shapes, arguments);
+	wipe(m.bytes, m.size);
+	return m.rv;
+}
