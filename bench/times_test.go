@@ -11,71 +11,68 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"tpmkey.example/rm/tpmtest"
+	"tpmkey.example/rm/wire"
 )
 
 const (
 	rounds   = 9
-	perRound = 20
+	perRound = 80 // a multiple of the threads
 )
 
-// signatures counts the commands of a warm signature and times it against the
-// raw command on the same chip.
+// signatures counts the commands of a warm signature, times it against the raw command on the same chip, and looks at what it costs the host.
 func signatures(t *testing.T) []figure {
-	alone := newSetting(t, true)
-	host := alone.startHost(alone.spec)
-	host.sign(1) // loads the key
-	commands := alone.count(func() { host.sign(10) }) / 10
-
-	brokered := newSetting(t, true)
-	through := brokered.startHost(brokered.startBroker())
-	through.sign(1)
-	commandsBrokered := brokered.count(func() { through.sign(10) }) / 10
-
-	peer := newPeer(t)
-	other := peer.startHost(peer.spec)
-	other.sign(1)
-	commandsPeer := peer.count(func() { other.sign(10) }) / 10
-	brokeredPeer := newPeer(t)
+	alone, brokered, peer, brokeredPeer := newSetting(t, true), newSetting(t, true), newPeer(t), newPeer(t)
 	brokeredPeer.startPeerBroker()
-	throughPeer := brokeredPeer.startHost(brokeredPeer.spec)
-	throughPeer.sign(1)
-	commandsBrokeredPeer := brokeredPeer.count(func() { throughPeer.sign(10) }) / 10
-	return []figure{
-		{"TPM commands for each further signature", commandsPeer, 1, "", commands},
-		{"TPM commands for each further signature, through tpmkeyd or tpm2-abrmd", commandsBrokeredPeer, 1, "", commandsBrokered},
-		{"C_Sign over raw TPM2_Sign, median of 9 interleaved rounds", peer.ratio(other), 1.15, "x", alone.ratio(host)},
+	broker := brokered.startBroker()
+	figures := []figure{
+		{"TPM commands for each further signature", peer.perSignature(peer.spec), 1, "", alone.perSignature(alone.spec)},
+		{"TPM commands for each further signature, through tpmkeyd or tpm2-abrmd", brokeredPeer.perSignature(brokeredPeer.spec), 1, "", brokered.perSignature(broker)},
 	}
+	theirs, ours := newPeer(t).costs(1), newSetting(t, true).costs(1)
+	theirCrowd, ourCrowd := newPeer(t).costs(crowd), newSetting(t, true).costs(crowd)
+	return append(figures,
+		figure{"C_Sign over raw TPM2_Sign, median of 9 interleaved rounds", theirs.ofRaw, 1.05, "x", ours.ofRaw},
+		figure{"time of processors for a signature, in the host", theirs.cpu, 0.3, "ms", ours.cpu},
+		figure{fmt.Sprintf("signatures/s of %d threads on one token over one raw thread", crowd), theirCrowd.rate, 0.97, ofRaw, ourCrowd.rate},
+		figure{"peak memory of a host in C", theirs.peak, 16 * 1024, "KiB", ours.peak},
+	)
 }
 
-// ratio times both sides over the same socket, each from a process of its own, round
-// by round, because the machine's speed drifts.
-func (s *setting) ratio(h *host) float64 {
-	raw := s.startRaw(s.signCommand())
-	ratios := make([]float64, rounds)
-	for i := range ratios {
-		before := raw.sign(perRound)
-		ratios[i] = float64(h.sign(perRound)) / float64(before)
-	}
-	return median(ratios)
+// perSignature counts the commands of a signature with a key that is loaded.
+func (s *setting) perSignature(spec string) float64 {
+	s.t.Helper()
+	host := s.startHost(spec, 1)
+	host.sign(1)
+	return s.count(func() { host.sign(10) }) / 10
 }
 
-// signCommand loads a key like the provider's beside it and returns a whole
-// TPM2_Sign (Part 3, 20.2) for it.
+// cost is what signatures cost, beside the raw command: the time of one, in ms the time of processors, signatures a second, and in KiB the host's memory.
+type cost struct{ ofRaw, cpu, rate, peak float64 }
+
+// costs times both sides over the same socket, each from a process of its own, round by round, because the machine's speed drifts.
+func (s *setting) costs(threads int) cost {
+	s.t.Helper()
+	raw, command, host := s.startClient(s.compileClient(), s.spec), s.signCommand(), s.startHost(s.spec, threads)
+	host.sign(1) // loads the key
+	var ofRaw, cpu, rate []float64
+	for range rounds {
+		start := time.Now()
+		raw.order(perRound, command)
+		one, _ := raw.result()
+		all := time.Since(start)
+		signed := host.sign(perRound / threads)
+		ofRaw = append(ofRaw, float64(signed.median)/float64(one))
+		cpu = append(cpu, ms(signed.cpu)/perRound)
+		rate = append(rate, float64(all)/float64(signed.all))
+	}
+	return cost{median(ofRaw), median(cpu), median(rate), host.peak()}
+}
+
+// signCommand loads a key like the provider's beside it and returns a whole TPM2_Sign for it.
 func (s *setting) signCommand() []byte {
 	s.t.Helper()
-	recorder := tpmtest.Record(tpmtest.Dial(s.t, s.spec))
-	key := s.loadKey(recorder)
-	recorder.Reset()
-	_, err := tpm2.Sign{
-		KeyHandle:  tpm2.NamedHandle{Handle: key.ObjectHandle, Name: key.Name},
-		Digest:     tpm2.TPM2BDigest{Buffer: make([]byte, 32)},
-		InScheme:   tpm2.TPMTSigScheme{Scheme: tpm2.TPMAlgRSASSA, Details: tpm2.NewTPMUSigScheme(tpm2.TPMAlgRSASSA, &tpm2.TPMSSchemeHash{HashAlg: tpm2.TPMAlgSHA256})},
-		Validation: tpm2.TPMTTKHashCheck{Tag: tpm2.TPMSTHashCheck},
-	}.Execute(recorder)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return recorder.Log()[0].Command
+	loaded := s.loadKey(s.tpm)
+	return signWith(wire.NewMessage(tpm2.TPMSTNoSessions, 0).Uint32(uint32(loaded.ObjectHandle)).Bytes())
 }
 
 // loadKey makes an RSA 2048 key without scheme under the persistent parent.

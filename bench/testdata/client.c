@@ -5,16 +5,15 @@
  * N times; the answer is a line "MEDIAN RESPONSE": the median time in nanoseconds and
  * the last response in hexadecimal. Any failure ends the program.
  */
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <tss2/tss2_tctildr.h>
+
+#include "timing.h"
 
 enum { MOST = 4096, HEADER = 10 };
 
@@ -77,25 +76,10 @@ static size_t exchange(const uint8_t *command, size_t size, uint8_t *response)
 	return have;
 }
 
-static int64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Returns the median time of n commands. */
 static int64_t repeat(int n, const uint8_t *command, size_t size, uint8_t *response, size_t *have)
 {
-	int64_t *times = calloc(n, sizeof *times), median;
+	int64_t *times = calloc(n, sizeof *times), middle;
 
 	for (int i = 0; i < n; i++) {
 		int64_t start = now();
@@ -105,10 +89,9 @@ static int64_t repeat(int n, const uint8_t *command, size_t size, uint8_t *respo
 		if (number(response + 6) != 0)
 			die("response code", number(response + 6));
 	}
-	qsort(times, n, sizeof *times, compare);
-	median = times[n / 2];
+	middle = median(times, n);
 	free(times);
-	return median;
+	return middle;
 }
 
 int main(int argc, char **argv)

@@ -5,32 +5,16 @@
  *   initialize MODULE CALLS
  */
 #include <dlfcn.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CRYPTOKI_COMPAT 1
 #include <p11-kit/pkcs11.h>
 
+#include "timing.h"
+
 static CK_FUNCTION_LIST *f;
-
-static int64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
 
 /* C_Initialize, and its time. */
 static int64_t initialize(void)
@@ -42,7 +26,7 @@ static int64_t initialize(void)
 	return now() - start;
 }
 
-static int64_t median(int calls)
+static int64_t median_of(int calls)
 {
 	int64_t *times = calloc(calls, sizeof *times);
 	CK_SESSION_HANDLE session;
@@ -58,8 +42,7 @@ static int64_t median(int calls)
 			exit(1);
 		times[i] = now() - start;
 	}
-	qsort(times, calls, sizeof *times, compare);
-	return times[calls / 2];
+	return median(times, calls);
 }
 
 int main(int argc, char **argv)
@@ -72,10 +55,10 @@ int main(int argc, char **argv)
 		return 1;
 	setvbuf(stdout, NULL, _IONBF, 0);
 	printf("%lld ", (long long)initialize());
-	printf("%lld ", (long long)median(atoi(argv[2])));
+	printf("%lld ", (long long)median_of(atoi(argv[2])));
 	if (fork() == 0) {
 		initialize();
-		printf("%lld\n", (long long)median(atoi(argv[2])));
+		printf("%lld\n", (long long)median_of(atoi(argv[2])));
 		_exit(0);
 	}
 	return wait(&status) < 0 || status != 0;
