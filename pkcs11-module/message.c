@@ -67,56 +67,74 @@ static void want(struct message *m, const void *pointer)
 		fail(m, CKR_ARGUMENTS_BAD);
 }
 
-static CK_ULONG get_number(struct message *m)
+/* The response is none that the core gives. */
+static void refuse(struct message *m)
 {
-	uint64_t v;
-
-	if (m->at + sizeof v > m->size) {
-		fail(m, CKR_GENERAL_ERROR);
-		return 0;
-	}
-	memcpy(&v, (char *)m->bytes + m->at, sizeof v);
-	m->at += sizeof v;
-	return v == UINT64_MAX ? (CK_ULONG)-1 : (CK_ULONG)v;
+	m->rv = CKR_GENERAL_ERROR;
+	m->at = m->size;
 }
 
-static const void *get_bytes(struct message *m, CK_ULONG *size)
+/* The next bytes of the response, or NULL: then it ends too early, and nothing more is read. */
+static const void *take(struct message *m, uint64_t size)
 {
-	const void *bytes;
+	const char *bytes = (char *)m->bytes + m->at;
 
-	*size = get_number(m);
-	if (m->at > m->size || *size > m->size - m->at) {
-		fail(m, CKR_GENERAL_ERROR);
-		*size = 0;
+	if (size > m->size - m->at)
+		refuse(m);
+	if (m->rv == CKR_GENERAL_ERROR)
 		return NULL;
-	}
-	bytes = (char *)m->bytes + m->at;
-	m->at += *size;
+	m->at += size;
 	return bytes;
+}
+
+static uint64_t take_number(struct message *m)
+{
+	const void *bytes = take(m, sizeof(uint64_t));
+	uint64_t v = 0;
+
+	if (bytes)
+		memcpy(&v, bytes, sizeof v);
+	return v;
+}
+
+/* As many bytes of the response as it says, in a place for so many. */
+static const void *take_bytes(struct message *m, CK_ULONG least, CK_ULONG most, CK_ULONG *size)
+{
+	uint64_t got = take_number(m);
+
+	if (got < least || got > most)
+		refuse(m);
+	*size = (CK_ULONG)got;
+	return take(m, got);
+}
+
+static void get_number(struct message *m, CK_ULONG *to)
+{
+	uint64_t v = take_number(m);
+
+	if (m->rv != CKR_GENERAL_ERROR)
+		*to = v == UINT64_MAX ? (CK_ULONG)-1 : (CK_ULONG)v;
 }
 
 /* A text or value of fixed size. */
 static void get_fixed(struct message *m, void *to, CK_ULONG size)
 {
-	CK_ULONG got;
-	const void *bytes = get_bytes(m, &got);
+	const void *bytes = take_bytes(m, size, size, &size);
 
-	if (got != size)
-		fail(m, CKR_GENERAL_ERROR);
-	else if (size > 0) /* or there may be nowhere to put nothing */
+	if (bytes && size) /* or there may be nowhere to put nothing */
 		memcpy(to, bytes, size);
 }
 
 /* The number of bytes that there are, and as many as go in. */
 static void get_into(struct message *m, void *to, CK_ULONG *size)
 {
-	CK_ULONG room = to ? *size : 0, got, there = get_number(m);
-	const void *bytes = get_bytes(m, &got);
+	CK_ULONG there = 0, got;
+	const void *bytes;
 
-	if (got > room) {
-		fail(m, CKR_GENERAL_ERROR);
+	get_number(m, &there);
+	bytes = take_bytes(m, 0, to ? *size : 0, &got);
+	if (!bytes)
 		return;
-	}
 	*size = there;
 	if (got)
 		memcpy(to, bytes, got);
@@ -124,14 +142,12 @@ static void get_into(struct message *m, void *to, CK_ULONG *size)
 
 static void get_numbers_into(struct message *m, CK_ULONG *to, CK_ULONG room)
 {
-	CK_ULONG got = get_number(m), i;
+	uint64_t got = take_number(m), i;
 
-	if (got > room) {
-		fail(m, CKR_GENERAL_ERROR);
-		return;
-	}
-	for (i = 0; i < got; i++)
-		to[i] = get_number(m);
+	if (got > room || got > (m->size - m->at) / sizeof(uint64_t))
+		refuse(m);
+	for (i = 0; m->rv != CKR_GENERAL_ERROR && i < got; i++)
+		get_number(m, &to[i]);
 }
 
 static void put_value(struct message *m, const struct argument *a) { put_number(m, a->number); }
@@ -239,7 +255,7 @@ static void get_list(struct message *m, const struct argument *a)
 {
 	CK_ULONG room = a->at ? *a->size : 0;
 
-	*a->size = get_number(m);
+	get_number(m, a->size);
 	get_numbers_into(m, a->at, room);
 }
 
@@ -260,12 +276,12 @@ static void put_filled(struct message *m, const struct argument *a)
 }
 
 static void get_filled(struct message *m, const struct argument *a) { get_fixed(m, a->at, a->number); }
-static void get_result(struct message *m, const struct argument *a) { *(CK_ULONG *)a->at = get_number(m); }
+static void get_result(struct message *m, const struct argument *a) { get_number(m, a->at); }
 
 static void get_version(struct message *m, CK_VERSION *v)
 {
-	v->major = (unsigned char)get_number(m);
-	v->minor = (unsigned char)get_number(m);
+	v->major = (unsigned char)take_number(m);
+	v->minor = (unsigned char)take_number(m);
 }
 
 static void get_info(struct message *m, const struct argument *a)
@@ -278,7 +294,7 @@ static void get_info(struct message *m, const struct argument *a)
 		if (f->kind == text_field)
 			get_fixed(m, to, f->size);
 		else if (f->kind == count_field)
-			*(CK_ULONG *)to = get_number(m);
+			get_number(m, to);
 		else
 			get_version(m, to);
 	}
@@ -317,24 +333,30 @@ static void wipe(void *bytes, size_t size)
 	free(bytes);
 }
 
-static __attribute__((noinline)) void write_request(struct message *m, uint64_t function, const unsigned char *shapes, const struct argument *a)
+/* Answers what can be answered into. */
+static __attribute__((noinline)) const unsigned char *write_request(struct message *m, uint64_t function, const unsigned char *shapes,
+	const struct argument *a)
 {
+	static const unsigned char nowhere[] = { as_end };
+	const unsigned char *s;
+
 	begin(m, function);
 	if (!tpmkey_started())
 		fail(m, CKR_CRYPTOKI_NOT_INITIALIZED);
-	for (; *shapes != as_end; shapes++, a++)
-		ways[*shapes].put(m, a);
-	if (m->rv == CKR_ARGUMENTS_BAD) {
-		free(m->bytes);
-		begin(m, function | TPMKEY_MALFORMED); /* the core says what that means in its state */
-	}
+	for (s = shapes; *s != as_end; s++, a++)
+		ways[*s].put(m, a);
+	if (m->rv != CKR_ARGUMENTS_BAD)
+		return shapes;
+	free(m->bytes);
+	begin(m, function | TPMKEY_MALFORMED); /* the core says what that means in its state */
+	return nowhere;
 }
 
 static __attribute__((noinline)) void read_response(struct message *m, const unsigned char *shapes, const struct argument *a)
 {
 	m->at = 0;
-	fail(m, get_number(m));
-	if (m->at == m->size)
+	get_number(m, &m->rv);
+	if (m->at == m->size && m->rv != CKR_OK)
 		return;
 	for (; *shapes != as_end; shapes++, a++)
 		if (ways[*shapes].get)
@@ -347,7 +369,7 @@ CK_RV tpmkey_exchange(uint64_t function, const unsigned char *shapes, const stru
 	struct message m;
 	void *request;
 
-	write_request(&m, function, shapes, arguments);
+	shapes = write_request(&m, function, shapes, arguments);
 	request = m.bytes;
 	m.bytes = NULL;
 	if (m.rv == CKR_OK)

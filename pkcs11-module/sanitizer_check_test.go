@@ -39,3 +39,21 @@ func TestSanitizers(t *testing.T) {
 		})
 	}
 }
+
+// The front's own files under the same sanitizers, with a host that is also their core.
+func TestSanitizersFront(t *testing.T) {
+	tpmtest.Need(t, "gcc")
+	for _, host := range []string{"answers"} {
+		t.Run(host, func(t *testing.T) {
+			program := filepath.Join(t.TempDir(), host)
+			arguments := append(sanitizers, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o", program, "testdata/"+host+".c",
+				"front.c", "message.c", "info.c", "interface.c", "-ldl", "-lpthread")
+			if output, err := exec.Command("gcc", arguments...).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, output)
+			}
+			if output, err := exec.Command(program).CombinedOutput(); err != nil || len(output) > 0 {
+				t.Errorf("%v\n%s", err, output)
+			}
+		})
+	}
+}
