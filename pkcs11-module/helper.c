@@ -242,6 +242,8 @@ static int exchange(int fd, const void *request, size_t size, void **response, s
 	*response_size = (size_t)length;
 	*response = malloc(length ? length : 1);
 	if (!*response || receive_all(fd, *response, length) != 0) {
+		if (*response)
+			explicit_bzero(*response, length); /* perhaps half of a plaintext */
 		free(*response);
 		*response = NULL;
 		return -1;

@@ -20,15 +20,26 @@ static void fail(struct message *m, CK_RV rv)
 		m->rv = rv;
 }
 
+/* Messages have PINs and plaintexts in them, so that none is freed, nor left behind by realloc, as it is. */
+static void wipe(void *bytes, size_t size)
+{
+	if (bytes)
+		explicit_bzero(bytes, size);
+	free(bytes);
+}
+
 static void grow(struct message *m, size_t size)
 {
 	size_t room = 2 * (m->at + size) + 256;
-	void *grown = realloc(m->bytes, room);
+	void *grown = malloc(room);
 
 	if (!grown) {
 		fail(m, CKR_HOST_MEMORY);
 		return;
 	}
+	if (m->at)
+		memcpy(grown, m->bytes, m->at);
+	wipe(m->bytes, m->at);
 	m->bytes = grown;
 	m->size = room;
 }
@@ -325,14 +336,6 @@ static void begin(struct message *m, uint64_t function)
 	put(m, &function, sizeof function);
 }
 
-/* Perhaps a PIN or a plaintext. */
-static void wipe(void *bytes, size_t size)
-{
-	if (bytes)
-		explicit_bzero(bytes, size);
-	free(bytes);
-}
-
 /* Answers what can be answered into. */
 static __attribute__((noinline)) const unsigned char *write_request(struct message *m, uint64_t function, const unsigned char *shapes,
 	const struct argument *a)
@@ -347,7 +350,7 @@ static __attribute__((noinline)) const unsigned char *write_request(struct messa
 		ways[*s].put(m, a);
 	if (m->rv != CKR_ARGUMENTS_BAD)
 		return shapes;
-	free(m->bytes);
+	wipe(m->bytes, m->at);
 	begin(m, function | TPMKEY_MALFORMED); /* the core says what that means in its state */
 	return nowhere;
 }

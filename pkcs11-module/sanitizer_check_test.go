@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"tpmkey.example/rm/tpmtest"
@@ -40,14 +41,17 @@ func TestSanitizers(t *testing.T) {
 	}
 }
 
-// The front's own files under the same sanitizers, with a host that is also their core.
+// The front's own files under the same sanitizers, with hosts that are also their core.
 func TestSanitizersFront(t *testing.T) {
 	tpmtest.Need(t, "gcc")
-	for _, host := range []string{"answers"} {
+	for host, options := range map[string][]string{
+		"answers":  nil,
+		"requests": {"-Wl,--wrap=free,--wrap=realloc"},
+	} {
 		t.Run(host, func(t *testing.T) {
 			program := filepath.Join(t.TempDir(), host)
-			arguments := append(sanitizers, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o", program, "testdata/"+host+".c",
-				"front.c", "message.c", "info.c", "interface.c", "-ldl", "-lpthread")
+			arguments := slices.Concat(sanitizers, options, []string{"-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o", program, "testdata/" + host + ".c",
+				"front.c", "message.c", "info.c", "interface.c", "-ldl", "-lpthread"})
 			if output, err := exec.Command("gcc", arguments...).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, output)
 			}

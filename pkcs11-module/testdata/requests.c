@@ -1,0 +1,82 @@
+/*
+ * The front with this program as its core, which looks at what the front does with a host's arguments. It is linked with the front's own files, for
+ * which MOST_BYTES is small, and with free and realloc wrapped.
+ */
+#define _GNU_SOURCE
+#include <malloc.h>
+#include <stdint.h>
+
+#include "../front.h"
+#include "host.h"
+
+CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list);
+void __real_free(void *memory);
+void *__real_realloc(void *memory, size_t size);
+void __wrap_free(void *memory);
+void *__wrap_realloc(void *memory, size_t size);
+
+static CK_BYTE secret[] = "a PIN that nobody finds";
+static int secrets_seen;
+static size_t request_size;
+static uint64_t request_function;
+
+int tpmkey_started(void) { return 1; }
+CK_RV tpmkey_start(void) { return CKR_OK; }
+void tpmkey_stop(void) { }
+
+/* Answers CKR_OK, the number of bytes in a secret and a secret, which is more than some functions read. */
+CK_RV tpmkey_call(const void *request, size_t size, void **response, size_t *response_size)
+{
+	const uint64_t head[] = { CKR_OK, sizeof secret, sizeof secret };
+
+	secrets_seen += memmem(request, size, secret, sizeof secret) != NULL;
+	request_size = size;
+	memcpy(&request_function, request, sizeof request_function);
+	*response_size = sizeof head + sizeof secret;
+	*response = malloc(*response_size);
+	memcpy(*response, head, sizeof head);
+	memcpy((char *)*response + sizeof head, secret, sizeof secret);
+	return CKR_OK;
+}
+
+static void look_for_secrets(const void *memory)
+{
+	EXPECT(!memory || !memmem(memory, malloc_usable_size((void *)memory), secret, sizeof secret), "memory with a secret was given back");
+}
+
+void __wrap_free(void *memory)
+{
+	look_for_secrets(memory);
+	__real_free(memory);
+}
+
+/* It may give the memory back, or not. */
+void *__wrap_realloc(void *memory, size_t size)
+{
+	look_for_secrets(memory);
+	return __real_realloc(memory, size);
+}
+
+/* Neither requests nor responses leave one behind: sent, not sent because of another argument, or moved because more follows. */
+static void secrets(void)
+{
+	CK_BYTE out[64], more[5000] = { 0 };
+	CK_ULONG size = sizeof out;
+	CK_OBJECT_HANDLE object;
+	CK_ATTRIBUTE template[] = { { CKA_PRIME_1, secret, sizeof secret }, { CKA_PRIME_2, more, sizeof more } };
+
+	CHECK(CKR_OK, f->C_Login(0, CKU_USER, secret, sizeof secret));
+	CHECK(CKR_OK, f->C_SetPIN(0, secret, sizeof secret, secret, ~0UL));
+	EXPECT(request_size == sizeof(uint64_t), "a request of %zu bytes though an argument is bad", request_size);
+	CHECK(CKR_OK, f->C_CreateObject(0, template, 2, &object));
+	CHECK(CKR_OK, f->C_Sign(0, secret, sizeof secret, out, &size));
+	EXPECT(size == sizeof secret && !memcmp(out, secret, sizeof secret), "the answer did not arrive");
+	EXPECT(secrets_seen == 3, "secrets were in %d requests", secrets_seen);
+}
+
+int main(void)
+{
+	CHECK(CKR_OK, C_GetFunctionList(&f));
+	secrets();
+	return failed;
+}
