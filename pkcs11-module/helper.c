@@ -217,38 +217,42 @@ static int send_all(int fd, const void *bytes, size_t size)
 	return 0;
 }
 
-static int receive_all(int fd, void *to, size_t size)
+/* Answers how many bytes came: fewer than were asked for only at the end. */
+static size_t receive_all(int fd, void *to, size_t size)
 {
-	while (size) {
-		ssize_t n = recv(fd, to, size, 0);
+	size_t got = 0;
+
+	while (got < size) {
+		ssize_t n = recv(fd, (char *)to + got, size - got, 0);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return -1;
-		to = (char *)to + n;
-		size -= (size_t)n;
+			break;
+		got += (size_t)n;
 	}
-	return 0;
+	return got;
 }
 
 static int exchange(int fd, const void *request, size_t size, void **response, size_t *response_size)
 {
 	uint64_t length;
+	size_t got;
 
 	*response = NULL;
-	if (send_all(fd, request, size) != 0 || receive_all(fd, &length, sizeof length) != 0 || length > SIZE_MAX)
+	if (send_all(fd, request, size) != 0 || receive_all(fd, &length, sizeof length) != sizeof length || length > SIZE_MAX)
+		return -1;
+	*response = malloc(length ? length : 1);
+	if (!*response)
 		return -1;
 	*response_size = (size_t)length;
-	*response = malloc(length ? length : 1);
-	if (!*response || receive_all(fd, *response, length) != 0) {
-		if (*response)
-			explicit_bzero(*response, length); /* perhaps half of a plaintext */
-		free(*response);
-		*response = NULL;
-		return -1;
-	}
-	return 0;
+	got = receive_all(fd, *response, *response_size);
+	if (got == *response_size)
+		return 0;
+	explicit_bzero(*response, got); /* perhaps half of a plaintext */
+	free(*response);
+	*response = NULL;
+	return -1;
 }
 
 CK_RV tpmkey_helper_call(const void *request, size_t size, void **response, size_t *response_size)
