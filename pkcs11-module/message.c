@@ -3,8 +3,11 @@
 
 #include "message.h"
 
-/* More than this at once is no honest length. */
+/* More than this at once is no honest length, nor is half as much again for a whole request; twice that must fit into a size_t of 32 bits. */
+#ifndef MOST_BYTES
 #define MOST_BYTES ((CK_ULONG)1 << 30)
+#endif
+#define MOST_OF_REQUEST (MOST_BYTES + MOST_BYTES / 2)
 #define MOST_ATTRIBUTES 4096
 
 /* The request while it is written, then the response while it is read. */
@@ -46,7 +49,9 @@ static void grow(struct message *m, size_t size)
 
 static void put(struct message *m, const void *bytes, size_t size)
 {
-	if (m->rv == CKR_OK && m->at + size > m->size)
+	if (size > MOST_OF_REQUEST - m->at)
+		fail(m, CKR_ARGUMENTS_BAD);
+	if (m->rv == CKR_OK && size > m->size - m->at)
 		grow(m, size);
 	if (m->rv != CKR_OK || !size)
 		return;

@@ -46,7 +46,7 @@ func TestSanitizersFront(t *testing.T) {
 	tpmtest.Need(t, "gcc")
 	for host, options := range map[string][]string{
 		"answers":  nil,
-		"requests": {"-Wl,--wrap=free,--wrap=realloc"},
+		"requests": {"-Wl,--wrap=free,--wrap=realloc", "-DMOST_BYTES=65536UL"},
 	} {
 		t.Run(host, func(t *testing.T) {
 			program := filepath.Join(t.TempDir(), host)
