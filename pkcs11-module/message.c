@@ -188,19 +188,24 @@ static void put_arguments(struct message *m, const struct argument *a)
 	put_number(m, args->pReserved != NULL);
 }
 
-/* The parameter of OAEP is the only one of our mechanisms with a pointer inside: its source follows it. Others go as they are. */
+/*
+ * Another thread of the host's may change what a pointer leads to at any time. So everything is read once, and what was looked at is what is used.
+ *
+ * The parameter of OAEP is the only one of our mechanisms with a pointer inside: its source follows it. Others go as they are.
+ */
 static void put_mechanism(struct message *m, const struct argument *a)
 {
-	const CK_MECHANISM *mechanism = a->at;
+	CK_MECHANISM mechanism;
 	CK_RSA_PKCS_OAEP_PARAMS oaep = { 0 };
 
-	put_number(m, mechanism != NULL);
-	if (!mechanism)
+	put_number(m, a->at != NULL);
+	if (!a->at)
 		return;
-	put_number(m, mechanism->mechanism);
-	put_bytes(m, mechanism->pParameter, mechanism->ulParameterLen);
-	if (m->rv == CKR_OK && mechanism->mechanism == CKM_RSA_PKCS_OAEP && mechanism->ulParameterLen == sizeof oaep)
-		memcpy(&oaep, mechanism->pParameter, sizeof oaep);
+	mechanism = *(const CK_MECHANISM *)a->at;
+	put_number(m, mechanism.mechanism);
+	put_bytes(m, mechanism.pParameter, mechanism.ulParameterLen);
+	if (m->rv == CKR_OK && mechanism.mechanism == CKM_RSA_PKCS_OAEP && mechanism.ulParameterLen == sizeof oaep)
+		memcpy(&oaep, (char *)m->bytes + m->at - sizeof oaep, sizeof oaep); /* as it goes to the core */
 	put_bytes(m, oaep.pSourceData, oaep.ulSourceDataLen);
 }
 
@@ -224,8 +229,11 @@ static void put_template(struct message *m, const struct argument *a)
 
 	put_count(m, a);
 	for (i = 0; m->rv == CKR_OK && i < a->number; i++) {
-		put_number(m, t[i].type);
-		put_bytes(m, is_template(t[i].type) ? NULL : t[i].pValue, is_template(t[i].type) ? 0 : t[i].ulValueLen);
+		const CK_ATTRIBUTE one = t[i];
+		int empty = is_template(one.type);
+
+		put_number(m, one.type);
+		put_bytes(m, empty ? NULL : one.pValue, empty ? 0 : one.ulValueLen);
 	}
 }
 
@@ -243,8 +251,10 @@ static void put_values(struct message *m, const struct argument *a)
 
 	put_count(m, a);
 	for (i = 0; m->rv == CKR_OK && i < a->number; i++) {
-		put_number(m, t[i].type);
-		put_room_for(m, t[i].pValue, t[i].ulValueLen);
+		const CK_ATTRIBUTE one = t[i];
+
+		put_number(m, one.type);
+		put_room_for(m, one.pValue, one.ulValueLen);
 	}
 }
 

@@ -4,6 +4,8 @@
  */
 #define _GNU_SOURCE
 #include <malloc.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "../front.h"
@@ -99,10 +101,46 @@ static void limits(void)
 	}
 }
 
+static CK_RSA_PKCS_OAEP_PARAMS parameters = { .hashAlg = CKM_SHA_1, .mgf = CKG_MGF1_SHA1 };
+static CK_MECHANISM oaep = { CKM_RSA_PKCS_OAEP, &parameters, sizeof parameters };
+static CK_ATTRIBUTE attribute = { CKA_ID, secret, sizeof secret };
+static atomic_int stop;
+
+/* Takes the pointers away and gives them back. */
+static void *change(void *unused)
+{
+	while (!atomic_load(&stop)) {
+		*(void *volatile *)&oaep.pParameter = NULL;
+		*(void *volatile *)&attribute.pValue = NULL;
+		*(void *volatile *)&oaep.pParameter = &parameters;
+		*(void *volatile *)&attribute.pValue = secret;
+	}
+	return unused;
+}
+
+/* Another thread changes a mechanism and a template while they are read: whichever state is sent, no pointer is followed that is not there. */
+static void changing(void)
+{
+	CK_BYTE out[sizeof secret];
+	CK_ATTRIBUTE wanted = { CKA_ID, out, sizeof out };
+	pthread_t thread;
+	int i;
+
+	EXPECT(pthread_create(&thread, NULL, change, NULL) == 0, "no thread");
+	for (i = 0; i < 50000; i++) {
+		f->C_EncryptInit(0, &oaep, 0);
+		f->C_FindObjectsInit(0, &attribute, 1);
+		CHECK(CKR_OK, f->C_GetAttributeValue(0, 0, &wanted, 1));
+	}
+	atomic_store(&stop, 1);
+	pthread_join(thread, NULL);
+}
+
 int main(void)
 {
 	CHECK(CKR_OK, C_GetFunctionList(&f));
 	secrets();
 	limits();
+	changing();
 	return failed;
 }
