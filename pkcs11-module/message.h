@@ -44,6 +44,21 @@ struct argument {
 /* The shapes are those of the arguments, and as_end. */
 CK_RV tpmkey_exchange(uint64_t function, const unsigned char *shapes, const struct argument *arguments);
 
+/* The request while it is written, then the response while it is read. */
+struct message {
+	void *bytes;
+	size_t size, at; /* of the memory; up to where it is written or read */
+	CK_RV rv;        /* not CKR_OK: the request cannot be sent, or the response is not one */
+};
+
+/* request.c: answers those of the shapes that the response is for. */
+const unsigned char *tpmkey_write_request(struct message *m, uint64_t function, const unsigned char *shapes, const struct argument *arguments);
+
+/* response.c */
+void tpmkey_read_response(struct message *m, const unsigned char *shapes, const struct argument *arguments);
+
+void tpmkey_wipe(void *bytes, size_t size);
+
 /* info.c */
 extern const struct field tpmkey_CK_INFO[], tpmkey_CK_SLOT_INFO[], tpmkey_CK_TOKEN_INFO[], tpmkey_CK_MECHANISM_INFO[], tpmkey_CK_SESSION_INFO[];
 
