@@ -158,6 +158,18 @@ static void part_descriptors(void)
 		epoll_create1(EPOLL_CLOEXEC);
 }
 
+/* Go ends the process when it gets no descriptors for its poller, which it makes at once (threads.go). */
+static int has_descriptors(void)
+{
+	int fd[4], got = 0, i;
+
+	while (got < 4 && (fd[got] = epoll_create1(EPOLL_CLOEXEC)) >= 0)
+		got++;
+	for (i = 0; i < got; i++)
+		close(fd[i]);
+	return got == 4;
+}
+
 /* The first worker starts Go, whose threads are then in its place. */
 struct start {
 	void (*go)(void);
@@ -170,14 +182,14 @@ static void *first_worker(void *argument)
 	struct start *s = argument;
 
 	part_descriptors();
-	s->started = tpmkey_fill_pool() == 0;
+	s->started = has_descriptors() && tpmkey_fill_pool() == 0;
 	if (s->started)
 		s->go();
 	sem_post(&s->done);
 	return s->started ? worker(NULL) : NULL;
 }
 
-/* To be called with all signals blocked, which all of these threads inherit. Fails where the threads that Go needs cannot be made. */
+/* To be called with all signals blocked, which all of these threads inherit. Fails where Go cannot have what it needs. */
 int tpmkey_start_workers(void (*go)(void))
 {
 	struct start s = { .go = go };
