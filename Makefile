@@ -3,6 +3,7 @@
 # make test     everything that fits into five minutes
 # make check    what takes longer: all consumers, fuzzing, stress
 # make hostile  a million random commands against manager and filter; COMMANDS=, SEED=
+# make stress   an hour of all that a host can do at once, whose memory must not grow; SECONDS=
 # make bench    TPM commands and times, beside what they must reach
 # make install  PREFIX=/usr DESTDIR=; every folder below can be set
 # make module-path NEW=example.org/tpmkey
@@ -24,6 +25,7 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 30s
 COMMANDS ?= 1000000
 SEED ?= $(shell date +%s)
+SECONDS ?= 3600
 DEVICE ?=
 
 PREFIX ?= /usr
@@ -54,7 +56,7 @@ packages_test := $(packages_demo) zsh fish swtpm tpm2-tools tpm2-openssl opensc 
 packages_check := $(packages_test) musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless curl git pkg-config libnss3-tools openvpn systemd cryptsetup-bin
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
-.PHONY: build build-musl test check hostile bench demo install clean fmt vet lint fuzz module-path \
+.PHONY: build build-musl test check hostile stress bench demo install clean fmt vet lint fuzz module-path \
 	packages-build packages-demo packages-test packages-check packages-bench programs demo-programs
 
 packages-build packages-demo packages-test packages-check packages-bench:
@@ -103,6 +105,10 @@ fuzz: packages-build
 # make check does this too, for a minute.
 hostile: packages-check
 	CI=true $(GO) test -count=1 -v -tags check -timeout 5h -run 'TestHostileClients$$' ./rm -commands $(COMMANDS) -time 4h -seed $(SEED)
+
+# And this.
+stress: packages-check
+	CI=true $(GO) test -count=1 -v -tags check -timeout 5h -run 'TestStress$$' ./pkcs11-module -seconds $(SECONDS)
 
 bench: packages-bench build
 	CI=true $(GO) test -count=1 -v -tags bench ./bench
