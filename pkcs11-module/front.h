@@ -26,6 +26,7 @@ enum tpmkey_function {
 CK_RV tpmkey_start(void);
 void tpmkey_stop(void);
 int tpmkey_started(void);
+int tpmkey_core_is_here(void);
 CK_RV tpmkey_call(const void *request, size_t size, void **response, size_t *response_size);
 
 /* core.go: one request in, one response out, in memory from malloc; NULL where there is none. */

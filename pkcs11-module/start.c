@@ -230,6 +230,8 @@ CK_RV tpmkey_call(const void *request, size_t size, void **response, size_t *res
 	return rv;
 }
 
+int tpmkey_core_is_here(void) { return atomic_load(&core) == here && atomic_load(&process) == getpid(); }
+
 int tpmkey_started(void)
 {
 	switch (where()) {
