@@ -88,7 +88,7 @@ func (m *Manager) ready() error {
 // sendMakingRoom sends a command, and saves something else as long as the chip says that its slots are full. What keep names
 // stays where it is.
 func (m *Manager) sendMakingRoom(command []byte, keep holding) ([]byte, tpm2.TPMRC, error) {
-	pause, waits := firstPause, 0
+	pause, waits, reclaimed := firstPause, 0, false
 	for {
 		response, rc, err := m.exchange(command)
 		if err != nil {
@@ -99,6 +99,12 @@ func (m *Manager) sendMakingRoom(command []byte, keep holding) ([]byte, tpm2.TPM
 		case err != nil:
 			return nil, 0, err
 		case made:
+			continue
+		case (isFull(rc) || rc == tpm2.TPMRCSessionHandles) && m.config.Sharing == Alone && !reclaimed:
+			reclaimed = true
+			if err := m.reclaim(keep); err != nil {
+				return nil, 0, err
+			}
 			continue
 		case !isFull(rc) || m.config.Sharing == Alone || waits == mostPauses || !m.wait(pause): // others hold the slots and give them back
 			return response, rc, nil

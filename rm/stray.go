@@ -58,6 +58,26 @@ func (m *Manager) flushStrays(strays []stray, there inventory) {
 	}
 }
 
+// reclaim takes off a full chip what nobody holds, where all is ours: a client of before has gone without a word. What a command names is held by it alone.
+func (m *Manager) reclaim(keep holding) error {
+	there, err := m.look()
+	if err != nil {
+		return err
+	}
+	m.slots = 0 // what was learnt of them counted things that go now
+	var kept []uint32
+	for _, o := range keep.objects {
+		kept = append(kept, o.phandle)
+	}
+	for _, s := range keep.sessions {
+		kept = append(kept, s.handle)
+	}
+	for _, handle := range m.unheld(slices.Concat(there.objects, there.loaded, there.saved), kept) {
+		m.flush(stray{handle: handle})
+	}
+	return nil
+}
+
 // flushSaved ends a session that was saved, if it is there. By its handle alone it would end somebody else's, should the chip have been reset.
 func (m *Manager) flushSaved(s stray) {
 	if s.context == nil {
