@@ -108,13 +108,17 @@ var attributes = map[attributeType]row{
 	CKA_EXPONENT_2:          {private, isBigInteger, creating, false, nil},
 	CKA_COEFFICIENT:         {private, isBigInteger, creating, false, nil},
 
-	CKA_CERTIFICATE_TYPE:     {certificate, isNumber, creating, false, func(*object) []byte { return number(CKC_X_509) }},
-	CKA_CERTIFICATE_CATEGORY: {certificate, isNumber, creating | copying, true, func(*object) []byte { return number(uint64(0)) }}, // unspecified
-	CKA_ISSUER:               {certificate, isBytes, creating | changing, true, ofCertificate(func(c *x509.Certificate) []byte { return c.RawIssuer })},
-	CKA_SERIAL_NUMBER:        {certificate, isBytes, creating | changing, true, ofCertificate(serial)},
-	CKA_URL:                  {certificate, isBytes, creating, true, nothing},
-	CKA_CHECK_VALUE:          {certificate, isBytes, creating, true, checkValue},
-	CKA_VALUE:                {certificate | dataObject, isBytes, anytime &^ generating, true, ofCertificate(func(c *x509.Certificate) []byte { return c.Raw })},
+	CKA_CERTIFICATE_TYPE:           {certificate, isNumber, creating, false, func(*object) []byte { return number(CKC_X_509) }},
+	CKA_CERTIFICATE_CATEGORY:       {certificate, isNumber, creating | copying, true, func(*object) []byte { return number(uint64(0)) }}, // unspecified
+	CKA_ISSUER:                     {certificate, isBytes, creating | changing, true, ofCertificate(func(c *x509.Certificate) []byte { return c.RawIssuer })},
+	CKA_SERIAL_NUMBER:              {certificate, isBytes, creating | changing, true, ofCertificate(serial)},
+	CKA_JAVA_MIDP_SECURITY_DOMAIN:  {certificate, isNumber, creating, true, func(*object) []byte { return number(uint64(0)) }}, // unspecified
+	CKA_HASH_OF_SUBJECT_PUBLIC_KEY: {certificate, isBytes, creating, true, nothing},
+	CKA_HASH_OF_ISSUER_PUBLIC_KEY:  {certificate, isBytes, creating, true, nothing},
+	CKA_NAME_HASH_ALGORITHM:        {certificate, isNumber, creating, true, func(*object) []byte { return number(CKM_SHA_1) }},
+	CKA_URL:                        {certificate, isBytes, creating, true, nothing},
+	CKA_CHECK_VALUE:                {certificate, isBytes, creating, true, checkValue},
+	CKA_VALUE:                      {certificate | dataObject, isBytes, anytime &^ generating, true, ofCertificate(func(c *x509.Certificate) []byte { return c.Raw })},
 
 	CKA_APPLICATION: {dataObject, isBytes, anytime, true, nothing},
 	CKA_OBJECT_ID:   {dataObject, isBytes, anytime, true, nothing},
@@ -228,10 +232,14 @@ func checkValue(o *object) []byte {
 	if o.certificate != nil {
 		value = o.certificate.Raw
 	}
-	if len(value) == 0 {
+	return checkValueOf(value)
+}
+
+func checkValueOf(certificate []byte) []byte {
+	if len(certificate) == 0 {
 		return nil
 	}
-	sum := sha1.Sum(value)
+	sum := sha1.Sum(certificate)
 	return sum[:3]
 }
 

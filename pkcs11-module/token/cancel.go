@@ -23,15 +23,12 @@ func sessionCancel(s *session, r *request, _ *response) CKR {
 	return CKR_OK
 }
 
-// getOperationState is C_GetOperationState (5.6).
+// getOperationState is C_GetOperationState (5.6). Searches, and signatures with recovery, are none of the operations that it knows.
 func getOperationState(s *session, _ *request, _ *response) CKR {
-	for _, o := range s.operations {
-		if o != nil {
+	for _, k := range []kind{signing, verifying, encrypting, decrypting, digesting} {
+		if s.running(k) != nil {
 			return CKR_STATE_UNSAVEABLE
 		}
-	}
-	if s.finding {
-		return CKR_STATE_UNSAVEABLE
 	}
 	return CKR_OPERATION_NOT_INITIALIZED
 }

@@ -127,6 +127,9 @@ func createPublicKey(o *object, t template) error {
 // createCertificate puts a certificate beside the key that it is of, if there is one without.
 func createCertificate(o *object, t template) error {
 	value, _ := t.get(CKA_VALUE)
+	if check, _ := t.get(CKA_CHECK_VALUE); len(check) > 0 && !bytes.Equal(check, checkValueOf(value)) {
+		return CKR_ATTRIBUTE_VALUE_INVALID
+	}
 	if o.owner != nil || o.is(CKA_PRIVATE) {
 		return createStored(o, t)
 	}

@@ -25,7 +25,8 @@ func digestKey(s *session, r *request, _ *response) CKR {
 		return CKR_ARGUMENTS_BAD
 	case s.operations[digesting] == nil:
 		return CKR_OPERATION_NOT_INITIALIZED
-	case s.object(handle) == nil:
+	}
+	if o := s.object(handle); o == nil || !o.isKey() {
 		return CKR_KEY_HANDLE_INVALID
 	}
 	s.cancel(digesting)

@@ -103,7 +103,7 @@ func (t *token) forgetLogin() {
 			o.key.ForgetPIN()
 		}
 	}
-	t.remove(func(o *object) bool { return t.classic != nil && o.owner != nil && o.is(CKA_PRIVATE) })
+	t.remove(func(o *object) bool { return t.classic != nil && o.is(CKA_PRIVATE) }) // those on the token get other handles (5.6)
 	clear(t.pin)
 	t.user, t.pin, t.tried = nobody, nil, nil
 	t.logins++

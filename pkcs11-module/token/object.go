@@ -141,6 +141,10 @@ func (t *token) remove(which func(*object) bool) {
 			continue
 		}
 		delete(t.objects.byHandle, handle)
+		if o.owner == nil {
+			delete(t.objects.handles, o.identity())
+			t.scanned = false
+		}
 		if o.owner != nil && o.class == CKO_PRIVATE_KEY {
 			t.keys.Forget(o.key)
 			delete(t.tried, string(o.public.N.Bytes())) // a copy of it needs the PIN anew
@@ -313,6 +317,8 @@ func (t *token) destroy(o *object) (err error) {
 	t.refresh()
 	return err
 }
+
+func (o *object) isKey() bool { return classBits[o.class]&keys != 0 }
 
 // equal tells whether two public keys are the same.
 func equal(a, b *rsa.PublicKey) bool {

@@ -23,7 +23,7 @@ const (
 	kindCount
 )
 
-// kinds has a row for each kind: what the mechanism must be for, which object it takes, and which attribute of that allows it.
+// kinds has a row for each kind: what the mechanism must be for, which object it takes, and which attribute allows it, that no other class has.
 var kinds = [kindCount]struct {
 	flag    uint64
 	class   uint64
@@ -100,11 +100,9 @@ func (o *operation) takeKey(s *session, k kind, handle uint64) CKR {
 	}
 	found := s.object(handle)
 	switch {
-	case found == nil:
+	case found == nil || !found.isKey():
 		return CKR_KEY_HANDLE_INVALID
-	case found.class != kinds[k].class:
-		return CKR_KEY_TYPE_INCONSISTENT
-	case !found.is(kinds[k].allowed):
+	case !found.is(kinds[k].allowed): // keys of the other class have no such attribute
 		return CKR_KEY_FUNCTION_NOT_PERMITTED
 	case !found.allows(o.mechanism.kind):
 		return CKR_MECHANISM_INVALID
@@ -224,11 +222,14 @@ func (s *session) updateWithoutOutput(k kind, r *request, out *response) CKR {
 	return out.fill(r.room(), nil)
 }
 
-// whole is the operation of a function that takes all data at once, which cannot follow an update of it (5.11).
+// whole is the operation of a function that takes all data at once. It cannot follow an update of it, and ends it then (5.8 to 5.13).
 func (s *session) whole(k kind, r *request) (*operation, CKR) {
 	o := s.running(k)
 	switch {
-	case o == nil || o.begun:
+	case o == nil:
+		return nil, CKR_OPERATION_NOT_INITIALIZED
+	case o.begun:
+		s.cancel(k)
 		return nil, CKR_OPERATION_NOT_INITIALIZED
 	case r.bad:
 		s.cancel(k)

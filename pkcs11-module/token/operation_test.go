@@ -131,7 +131,6 @@ func TestOAEP(t *testing.T) {
 			ciphertext := h.output(fnEncryptFinal, s)
 			h.want(CKR_OK, fnDecryptInit, s, oaep, private)
 			h.want(CKR_OK, fnDecryptUpdate, s, str(ciphertext[:100]), have(512))
-			h.want(CKR_OPERATION_NOT_INITIALIZED, fnDecrypt, s, str(ciphertext), have(512)) // not after an update
 			h.want(CKR_OK, fnDecryptUpdate, s, str(ciphertext[100:]), have(512))
 			h.want(CKR_BUFFER_TOO_SMALL, fnDecryptFinal, s, have(3))
 			if plaintext := h.output(fnDecryptFinal, s); !bytes.Equal(plaintext, data) {
@@ -205,7 +204,11 @@ func TestCancel(t *testing.T) {
 			h.want(CKR_OPERATION_NOT_INITIALIZED, fnGetOperationState, s, have(100))
 			h.want(CKR_OK, row.init, s, row.use, row.key)
 			h.want(CKR_OPERATION_ACTIVE, row.init, s, row.use, row.key)
-			h.want(CKR_STATE_UNSAVEABLE, fnGetOperationState, s, have(100))
+			state := CKR_STATE_UNSAVEABLE
+			if row.flag&(CKF_SIGN_RECOVER|CKF_VERIFY_RECOVER) != 0 {
+				state = CKR_OPERATION_NOT_INITIALIZED
+			}
+			h.want(state, fnGetOperationState, s, have(100))
 			h.want(CKR_OK, row.init, s, num(0), row.key)
 			h.want(CKR_ARGUMENTS_BAD, row.init, s, num(0), row.key)
 			h.want(CKR_OK, row.init, s, row.use, row.key)

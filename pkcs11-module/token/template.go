@@ -80,6 +80,9 @@ func (a attribute) check(class uint64, when int) CKR {
 	if a.kind == CKA_CLASS && !bytes.Equal(a.value, number(class)) {
 		return CKR_TEMPLATE_INCONSISTENT
 	}
+	if a.kind == CKA_KEY_TYPE && when == generating && !bytes.Equal(a.value, number(CKK_RSA)) {
+		return CKR_TEMPLATE_INCONSISTENT // with the mechanism
+	}
 	if a.kind == CKA_KEY_TYPE && !bytes.Equal(a.value, number(CKK_RSA)) || a.kind == CKA_CERTIFICATE_TYPE && !bytes.Equal(a.value, number(CKC_X_509)) {
 		return CKR_ATTRIBUTE_VALUE_INVALID
 	}
