@@ -230,7 +230,7 @@ func TestClassicKeys(t *testing.T) {
 	}
 	h.want(CKR_OK, fnVerifyInit, s, mech(CKM_RSA_PKCS, nil), public)
 	h.login(CKR_OK, s, CKU_USER, userPIN)
-	h.want(CKR_OBJECT_HANDLE_INVALID, fnGetAttributeValue, s, brief, num(0)) // gone with the login
+	h.want(CKR_OBJECT_HANDLE_INVALID, fnGetAttributeValue, s, brief, num(0))        // gone with the login
 	h.want(CKR_KEY_HANDLE_INVALID, fnSignInit, s, mech(CKM_RSA_PKCS, nil), private) // a handle does not survive the logout (5.6)
 	signs(h, s, h.one(s, CKO_PRIVATE_KEY))
 	if found := h.find(h.session()); len(found) != 0 {
