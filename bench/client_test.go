@@ -37,13 +37,19 @@ func (s *setting) compileClient() string {
 // startClient runs the program with a connection to where. It ends with the test.
 func (s *setting) startClient(program, where string) *client {
 	s.t.Helper()
-	command := s.command(program, where)
+	orders, results := s.talkTo(s.command(program, where))
+	return &client{t: s.t, orders: orders, results: results}
+}
+
+// talkTo starts a program that takes orders and gives results. It ends with the test.
+func (s *setting) talkTo(command *exec.Cmd) (orders io.WriteCloser, results *bufio.Reader) {
+	s.t.Helper()
 	command.Stderr = os.Stderr
 	orders, err := command.StdinPipe()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	results, err := command.StdoutPipe()
+	output, err := command.StdoutPipe()
 	if err == nil {
 		err = command.Start()
 	}
@@ -51,10 +57,10 @@ func (s *setting) startClient(program, where string) *client {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { s.end(command, orders) })
-	return &client{t: s.t, orders: orders, results: bufio.NewReader(results)}
+	return orders, bufio.NewReader(output)
 }
 
-// end has a client leave at the end of its orders.
+// end has a program leave at the end of its orders.
 func (s *setting) end(command *exec.Cmd, orders io.Closer) {
 	orders.Close()
 	if err := command.Wait(); err != nil {

@@ -32,20 +32,8 @@ func (s *setting) startHost(spec string, threads int) *host {
 	s.run("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-I/usr/include/p11-kit-1", "-o", program, "testdata/signing.c", "-ldl", "-lpthread")
 	command := s.command(program, s.module, fmt.Sprint(threads))
 	command.Env = append(s.environment(spec), "TPMKEY_BENCH_PIN="+s.pin)
-	command.Stderr = os.Stderr
-	orders, err := command.StdinPipe()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	results, err := command.StdoutPipe()
-	if err == nil {
-		err = command.Start()
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { s.end(command, orders) })
-	return &host{t: s.t, pid: command.Process.Pid, threads: threads, orders: orders, results: bufio.NewReader(results)}
+	orders, results := s.talkTo(command)
+	return &host{t: s.t, pid: command.Process.Pid, threads: threads, orders: orders, results: results}
 }
 
 // sign has each thread sign n times.
