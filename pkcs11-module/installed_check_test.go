@@ -3,7 +3,6 @@
 package main
 
 import (
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -15,9 +14,8 @@ func TestInstalledHelper(t *testing.T) {
 	tpmtest.Need(t, "make", "gcc")
 	dir, libexec := t.TempDir(), filepath.Join(t.TempDir(), "libexec")
 	for target, in := range map[string]string{"tpmkey-pkcs11.so": dir, "tpmkey-pkcs11-helper": libexec} {
-		output, err := exec.Command("make", "-s", "-C", "..", "BUILD="+in, "libexecdir="+libexec, filepath.Join(in, target)).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, output)
+		if err := makeFiles("BUILD="+in, "libexecdir="+libexec, filepath.Join(in, target)); err != nil {
+			t.Fatal(err)
 		}
 	}
 	newShared(t).runHostOf(t, filepath.Join(dir, "tpmkey-pkcs11.so"), "forks", "descendants", 1)

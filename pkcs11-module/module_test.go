@@ -58,12 +58,17 @@ var built = sync.OnceValues(func() (string, error) {
 	}
 	module := filepath.Join(buildDir, "tpmkey-pkcs11.so")
 	helper := filepath.Join(buildDir, "tpmkey-pkcs11-helper")
-	output, err := exec.Command("make", "-s", "-C", "..", "BUILD="+buildDir, "libexecdir=/nowhere", module, helper).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("make %s: %w\n%s", module, err, output)
-	}
-	return module, nil
+	return module, makeFiles("BUILD="+buildDir, "libexecdir=/nowhere", module, helper)
 })
+
+// makeFiles has the Makefile make what users get.
+func makeFiles(arguments ...string) error {
+	output, err := exec.Command("make", append([]string{"-s", "-C", ".."}, arguments...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("make %q: %w\n%s", arguments, err, output)
+	}
+	return nil
+}
 
 // module is the path of the module as users get it.
 func module(t testing.TB) string {
@@ -108,11 +113,7 @@ func (s *setting) environment() []string {
 // A host in C: NULL everywhere, closed handles, threads, signals, fork.
 func TestHostInC(t *testing.T) {
 	module := module(t)
-	program := filepath.Join(t.TempDir(), "host")
-	output, err := exec.Command("gcc", "-Wall", "-Wextra", "-Werror", "-I/usr/include/p11-kit-1", "-o", program, "testdata/host.c", "-ldl", "-lpthread").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
+	program := hostInC(t, "host")
 	for _, mode := range []string{"null", "closed", "threads", "signals", "fork"} {
 		t.Run(mode, func(t *testing.T) {
 			s := newSetting(t, true)

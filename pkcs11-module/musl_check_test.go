@@ -15,8 +15,8 @@ import (
 func TestMusl(t *testing.T) {
 	tpmtest.Need(t, "make", "musl-gcc")
 	build := t.TempDir()
-	if output, err := exec.Command("make", "-s", "-C", "..", "BUILD="+build, "libexecdir="+build, "build-musl").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
+	if err := makeFiles("BUILD="+build, "libexecdir="+build, "build-musl"); err != nil {
+		t.Fatal(err)
 	}
 	for _, row := range []struct{ host, mode string }{
 		{"host", "null"}, {"host", "closed"}, {"host", "threads"}, {"host", "fork"}, {"disturb", "load"}, {"disturb", "signals"}, {"forks", "descendants"},

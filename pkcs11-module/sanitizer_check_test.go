@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"tpmkey.example/rm/tpmtest"
@@ -18,9 +19,8 @@ var sanitizers = []string{"-g", "-fsanitize=address,undefined", "-fno-sanitize-r
 func TestSanitizers(t *testing.T) {
 	tpmtest.Need(t, "make", "gcc")
 	build := t.TempDir()
-	if output, err := exec.Command("make", "-s", "-C", "..", "BUILD="+build, "libexecdir="+build, "MUSL_CC=gcc "+
-		"-g -fsanitize=address,undefined -fno-sanitize-recover=all", "build-musl").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
+	if err := makeFiles("BUILD="+build, "libexecdir="+build, "MUSL_CC=gcc "+strings.Join(sanitizers, " "), "build-musl"); err != nil {
+		t.Fatal(err)
 	}
 	for _, row := range []struct{ host, mode, n string }{
 		{"random", "calls", "20000"}, {"host", "null", ""}, {"host", "closed", ""}, {"host", "threads", ""}, {"forks", "descendants", "3"},

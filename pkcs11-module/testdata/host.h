@@ -12,17 +12,9 @@
 #define CRYPTOKI_COMPAT 1
 #include <p11-kit/pkcs11.h>
 
-static CK_FUNCTION_LIST *f;
-static int failed;
+#include "check.h"
 
-#define CHECK(want, call)                                                                                              \
-	do {                                                                                                           \
-		CK_RV rv_ = (call);                                                                                    \
-		if (rv_ != (want)) {                                                                                   \
-			fprintf(stderr, "%s: 0x%lx, want 0x%lx\n", #call, rv_, (CK_RV)(want));                         \
-			failed = 1;                                                                                    \
-		}                                                                                                      \
-	} while (0)
+static CK_FUNCTION_LIST *f;
 
 static inline void load(const char *module)
 {
@@ -73,16 +65,6 @@ static inline void sign(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE key)
 		failed = 1;
 	}
 }
-
-/* Complains like printf when the condition does not hold. */
-#define EXPECT(condition, ...)                                                                                         \
-	do {                                                                                                           \
-		if (!(condition)) {                                                                                    \
-			fprintf(stderr, __VA_ARGS__);                                                                  \
-			fputc('\n', stderr);                                                                           \
-			failed = 1;                                                                                    \
-		}                                                                                                      \
-	} while (0)
 
 /* Everything that a host wants of its key, n times. */
 static inline void use(int n)

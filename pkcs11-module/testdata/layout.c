@@ -8,16 +8,7 @@
 
 #include <nss/pkcs11.h>
 
-static int failed;
-
-#define CHECK(want, call)                                                                      \
-	do {                                                                                   \
-		CK_RV rv_ = (call);                                                            \
-		if (rv_ != (want)) {                                                           \
-			fprintf(stderr, "%s: 0x%lx, want 0x%lx\n", #call, rv_, (CK_RV)(want)); \
-			failed = 1;                                                            \
-		}                                                                              \
-	} while (0)
+#include "check.h"
 
 #define REFUSED CKR_FUNCTION_NOT_SUPPORTED
 
