@@ -2,7 +2,7 @@
 #include "interface.h"
 #include "message.h"
 
-/* Expands a macro for each of the shapes of a row: P_, as a host passes it, or A_, as what a message is made of. */
+/* Expands a macro for each argument of a row, with the shape's name behind P_, S_ or A_. */
 #define PICK(a, b, c, d, e, f, name, ...) name
 #define EACH(between, m, ...) PICK(__VA_ARGS__, EACH6, EACH5, EACH4, EACH3, EACH2, EACH1, )(between, m, __VA_ARGS__)
 #define EACH1(between, m, a) m##a
@@ -15,6 +15,7 @@
 #define NOTHING()
 #define UNUSED __attribute__((unused))
 
+/* The arguments that there are: parameters as a host passes them, their shapes in a message (message.h), and what goes there. A new one is three lines. */
 #define P_SESSION CK_SESSION_HANDLE session
 #define S_SESSION as_number,
 #define A_SESSION { NULL, { session } },

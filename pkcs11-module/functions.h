@@ -1,6 +1,6 @@
 /*
- * The functions of PKCS #11, a row each, to be included wherever something is made of all of them: FUNCTION(name, its arguments by shape, in order),
- * or OWN(name) for one that does more than a call of the core. What the shapes are says message.h. A function's number is that of its row, from 1:
+ * The functions of PKCS #11, a row each, to be included wherever something is made of all of them: FUNCTION(name, its arguments as
+ * front.c has them), or OWN(name) for one that does more than a call of the core. A function's number is that of its row, from 1:
  * the order of CK_FUNCTION_LIST (PKCS #11 v2.40, 3.7) and, unless ONLY_2_40 is defined, what CK_FUNCTION_LIST_3_0 (v3.0, 3.5) has after those.
  */
 OWN(Initialize)
