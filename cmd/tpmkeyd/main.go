@@ -98,21 +98,19 @@ func run(spec, path, profile string, kept state) error {
 		return err
 	}
 	logger := log.New(os.Stderr, "tpmkeyd: ", 0)
-	config.ContextKey, config.Remember = kept.contextKey, kept.remember(logger)
-	if config.Memory, err = kept.memory(); err != nil {
+	tpms := &chips{named: []rm.Config{config}, complete: kept.complete(logger), owner: (&principals{path: "/etc/subuid", log: logger}).of}
+	defer tpms.close()
+	if err := tpms.prepare(); err != nil {
 		return err
 	}
-	config.PrincipalOf = (&principals{path: "/etc/subuid", log: logger}).of
-	manager := rm.New(config)
-	defer manager.Close()
 	listener, err := listen(path)
 	if err != nil {
 		return err
 	}
 	stopped, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	defer pardonOnSignal(manager, logger)()
-	s := newServer(manager, allowed, logger)
+	defer pardonOnSignal(tpms, logger)()
+	s := newServer(tpms, func(caller) grant { return grant{filter: allowed, chip: anyChip} }, logger)
 	s.log.Printf("serving %s on %s, filter %s", spec, path, allowed.Name())
 	return s.serve(stopped, listener)
 }
