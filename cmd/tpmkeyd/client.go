@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -17,8 +18,10 @@ type client struct {
 	server    *server
 	caller    caller
 	principal uint32
-	grant     grant
-	space     *rm.Space
+
+	mu    sync.Mutex // guards what changes
+	grant grant
+	space *rm.Space
 }
 
 // enter lets a caller in with a grant, or tells the log why not. Whoever gets a client leaves with it.
@@ -30,7 +33,7 @@ func (s *server) enter(who caller, g grant) (*client, error) {
 		return nil, err
 	}
 	var err error
-	if c.space, err = s.open(c); err != nil {
+	if c.space, err = c.open(g); err != nil {
 		s.dismiss(c.principal)
 		if !errors.Is(err, rm.ErrClosed) { // we are about to stop
 			c.log("refused %s: %v", who, err)
@@ -40,20 +43,20 @@ func (s *server) enter(who caller, g grant) (*client, error) {
 	return c, nil
 }
 
-// open gives a client a space by its grant.
-func (s *server) open(c *client) (*rm.Space, error) {
-	return s.chips.open(c.grant, rm.Options{UID: c.caller.uid, Denied: c.logDenial})
+// open makes a space by a grant.
+func (c *client) open(g grant) (*rm.Space, error) {
+	return c.server.chips.open(g, rm.Options{UID: c.caller.uid, Denied: c.logDenial})
 }
 
 // leave ends a client.
 func (c *client) leave() {
-	c.space.Close()
+	c.current().Close()
 	c.server.dismiss(c.principal)
 }
 
 // send runs one command. A chip that fails is an answer; io.EOF says that we are about to stop.
 func (c *client) send(command []byte) ([]byte, error) {
-	response, err := c.space.Send(command)
+	response, err := c.current().Send(command)
 	if errors.Is(err, rm.ErrClosed) {
 		return nil, io.EOF
 	} else if err != nil {
@@ -61,6 +64,61 @@ func (c *client) send(command []byte) ([]byte, error) {
 		response = wire.ErrorResponse(rcIOError)
 	}
 	return response, nil
+}
+
+// current is the space that holds now.
+func (c *client) current() *rm.Space {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.space
+}
+
+// granted is the grant that holds now.
+func (c *client) granted() grant {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.grant
+}
+
+// narrow adds a filter: from now on the client may send what both let through.
+func (c *client) narrow(by *filter.Filter, h holder) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.grant.permits(narrow, h); err != nil {
+		return err
+	}
+	c.space.Narrow(by)
+	c.grant.filter = c.grant.filter.Narrow(by)
+	return nil
+}
+
+// seal lets nothing of the grant change any more.
+func (c *client) seal(h holder) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.grant.permits(seal, h); err != nil {
+		return err
+	}
+	c.grant.sealed = true
+	return nil
+}
+
+// widen gives a client another filter or chip, and a space for it in which nothing is. What it had in the old one is gone.
+func (c *client) widen(to func(*grant), h holder) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.grant.permits(widen, h); err != nil {
+		return err
+	}
+	g := c.grant
+	to(&g)
+	space, err := c.open(g)
+	if err != nil {
+		return err
+	}
+	c.space.Close()
+	c.grant, c.space = g, space
+	return nil
 }
 
 // logDenial tells the administrator which rule refused what of whom.
