@@ -88,7 +88,9 @@ func OpenChip(spec string) (rm.Config, error) {
 	return chipConfig(&opening{spec: s, first: first}), nil
 }
 
-func chipConfig(o *opening) rm.Config { return rm.Config{Sharing: sharing(o.spec), Open: o.open} }
+func chipConfig(o *opening) rm.Config {
+	return rm.Config{Sharing: sharing(o.spec), Open: o.open, Localities: o.spec.Control != ""}
+}
 
 func rawSpec(spec string) (Spec, error) {
 	s, err := ParseSpec(spec)
@@ -144,6 +146,9 @@ const resourceManaged = "/dev/tpmrm"
 
 // connect opens the connection itself. The errors name the device, and say what can be done.
 func connect(s Spec) (rm.Chip, error) {
+	if s.Control != "" {
+		return connectWithControl(s)
+	}
 	switch s.kind {
 	case unixSocket:
 		return connectUnix(s, nil)
