@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log"
 	"maps"
 	"os"
 	"path/filepath"
@@ -21,14 +22,29 @@ const anyChip = -1
 // chips are the TPMs of the machine by their numbers. Each has a manager of its own, which is made when somebody first wants it, and stays: a chip that is
 // unplugged fails the commands of its clients, and comes back under its number.
 type chips struct {
-	named    []rm.Config                             // those that -device names, from chip 0 on; none: every /dev/tpm<n> of the machine
+	specs    []string                                // that -device names, from chip 0 on
+	named    []rm.Config                             // of these; none: every /dev/tpm<n> of the machine
 	dir      string                                  // where those are
+	chip     func(spec string) (rm.Config, error)    // device.Chip
 	complete func(int, rm.Config) (rm.Config, error) // adds to a chip's what we know of clients, and what is kept
 	owner    func(uid uint32) uint32                 // who answers for a uid; nil: everybody is his own
 
 	mu       sync.Mutex
 	managers map[int]*rm.Manager
 	closed   bool
+}
+
+// openChips opens the chips with some specs; without any, those of the machine are opened when they are used.
+func openChips(specs []string) (*chips, error) {
+	c := &chips{specs: specs, dir: "/dev", chip: device.Chip}
+	for _, spec := range specs {
+		config, err := device.OpenChip(spec)
+		if err != nil {
+			return nil, err
+		}
+		c.named = append(c.named, config)
+	}
+	return c, nil
 }
 
 // principal is who answers for a uid. That never makes root of somebody else.
@@ -48,7 +64,7 @@ func (c *chips) open(g grant, o rm.Options) (*rm.Space, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Filter = g.filter
+	o.Filter, o.Locality, o.Limits = g.filter, g.locality, g.limits
 	return m.Open(o)
 }
 
@@ -84,7 +100,7 @@ func (c *chips) config(number int) (rm.Config, error) {
 	var err error
 	if len(c.named) > 0 {
 		config = c.named[number]
-	} else if config, err = device.Chip(c.path(number)); err != nil {
+	} else if config, err = c.chip(c.path(number)); err != nil {
 		return config, err
 	}
 	config.PrincipalOf = c.owner
@@ -139,7 +155,7 @@ func (c *chips) numbers() (numbers []int) {
 // path is that of a kernel's device.
 func (c *chips) path(number int) string { return filepath.Join(c.dir, fmt.Sprintf("tpm%d", number)) }
 
-// prepare makes the managers of the chips that are there, to find out early what is wrong with what was kept for them. It touches no chip.
+// prepare makes the managers of the chips that are there, to find out early what is wrong with what was kept for them. It sends nothing.
 func (c *chips) prepare() error {
 	for _, number := range c.numbers() {
 		if _, err := c.manager(number); err != nil {
@@ -149,8 +165,50 @@ func (c *chips) prepare() error {
 	return nil
 }
 
+// probe opens and closes the machine's own chips, and says of those that cannot be used why not. It is an error when none can, unless there is none yet.
+func (c *chips) probe(l *log.Logger) error {
+	numbers := c.numbers()
+	var failed []error
+	for _, number := range numbers {
+		if err := c.try(number); err != nil {
+			failed = append(failed, fmt.Errorf("chip %d: %w", number, err))
+		}
+	}
+	switch {
+	case len(numbers) == 0:
+		l.Printf("there is no TPM yet: no %s; see whether the firmware has one switched on", c.path(0))
+	case len(failed) == len(numbers):
+		return errors.Join(failed...)
+	}
+	for _, err := range failed {
+		l.Print(err)
+	}
+	return nil
+}
+
+func (c *chips) try(number int) error {
+	config, err := c.chip(c.path(number))
+	if err != nil {
+		return err
+	}
+	chip, err := config.Open()
+	if err != nil {
+		return err
+	}
+	return chip.Close()
+}
+
+// String is what the log calls them.
+func (c *chips) String() string {
+	if len(c.specs) > 0 {
+		return strings.Join(c.specs, ", ")
+	}
+	return "every " + filepath.Join(c.dir, "tpm<n>")
+}
+
 // pardon releases the principals whom the lockout budget of some chip refuses.
 func (c *chips) pardon() (principals []uint32) {
+	c.prepare() // what is wrong with a chip's memory is said to whoever wants the chip
 	for _, m := range c.all() {
 		principals = append(principals, m.Pardon()...)
 	}

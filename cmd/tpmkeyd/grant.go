@@ -5,14 +5,17 @@ import (
 	"errors"
 
 	"tpmkey.example/filter"
+	"tpmkey.example/rm"
 )
 
-// A grant is what a caller gets: on which chip he may send what, and how often he may come.
+// A grant is what a caller gets: on which chip he may send what, from which locality, and how much he may hold.
 type grant struct {
 	filter      *filter.Filter
-	chip        int  // anyChip: the first there is
-	connections int  // of one principal at once; 0: maxConnections
-	sealed      bool // nothing of this changes any more
+	chip        int // anyChip: the first there is
+	locality    uint8
+	limits      rm.Limits // zero: the manager's
+	connections int       // of one principal at once; 0: maxConnections
+	sealed      bool      // nothing of this changes any more
 }
 
 // mostConnections is how many a principal may have at once.
