@@ -16,7 +16,6 @@ import (
 	"syscall"
 
 	"tpmkey.example/filter"
-	"tpmkey.example/rm"
 	"tpmkey.example/rm/device"
 )
 
@@ -26,14 +25,16 @@ const (
 	exitUsage  = 2
 )
 
-const usage = `usage: tpmkeyd [-device SPEC] [-listen PATH] [-filter NAME] [-state DIR]
+const usage = `usage: tpmkeyd [-device SPEC]... [-listen PATH] [-filter NAME] [-state DIR]
 
 Serves the TPM to every local user on a Unix socket, through a filter that lets
 only RSA keys be made, loaded and used. What it refuses is logged with the
 reason.
 
-  -device SPEC  the chip: /dev/tpm0 (the default), /dev/tpmrm0,
-                unix:PATH or tcp:HOST:PORT of an emulator
+  -device SPEC  a chip: /dev/tpm0, /dev/tpmrm0, unix:PATH[,ctrl=PATH] or
+                tcp:HOST:PORT[,ctrl=PORT] of an emulator, whose control channel
+                sets localities; may be given again for chip 1, 2, ...
+                (default: every /dev/tpm<n>, also one that comes later)
   -listen PATH  the socket (default /run/tpmkey/tpms.sock)
   -filter NAME  what everybody may send: a profile that "tpmkey filter list"
                 shows, or the path of a file with one (default rsa)
@@ -53,7 +54,11 @@ func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 func command(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("tpmkeyd", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	spec := flags.String("device", "/dev/tpm0", "")
+	var specs []string
+	flags.Func("device", "", func(spec string) error {
+		specs = append(specs, spec)
+		return nil
+	})
 	path := flags.String("listen", strings.TrimPrefix(device.DefaultBroker, "broker:"), "")
 	profile := flags.String("filter", filter.Default().Name(), "")
 	dir := flags.String("state", "/var/lib/tpmkey", "")
@@ -73,7 +78,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "tpmkeyd", version())
 		return 0
 	}
-	if err := run(*spec, *path, *profile, state{*dir}); err != nil {
+	if err := run(specs, *path, *profile, state{*dir}); err != nil {
 		fmt.Fprintf(stderr, "tpmkeyd: error: %v\n", err)
 		return exitFailed
 	}
@@ -88,31 +93,35 @@ func version() string {
 }
 
 // run serves until it is told to stop, and then leaves neither a handle on the chip nor a socket.
-func run(spec, path, profile string, kept state) error {
+func run(specs []string, path, profile string, kept state) error {
 	allowed, err := readFilter(profile)
 	if err != nil {
 		return fmt.Errorf("filter: %w", err)
 	}
-	config, err := device.OpenChip(spec)
+	logger := log.New(os.Stderr, "tpmkeyd: ", 0)
+	tpms, err := openChips(specs)
 	if err != nil {
 		return err
 	}
-	logger := log.New(os.Stderr, "tpmkeyd: ", 0)
-	config.ContextKey, config.Remember = kept.contextKey, kept.remember(logger)
-	if config.Memory, err = kept.memory(); err != nil {
+	defer tpms.close()
+	tpms.complete, tpms.owner = kept.complete(logger), (&principals{path: "/etc/subuid", log: logger}).of
+	if err := tpms.prepare(); err != nil {
 		return err
 	}
-	config.PrincipalOf = (&principals{path: "/etc/subuid", log: logger}).of
-	manager := rm.New(config)
-	defer manager.Close()
+	if len(specs) == 0 {
+		err = tpms.probe(logger)
+	}
+	if err != nil {
+		return err
+	}
 	listener, err := listen(path)
 	if err != nil {
 		return err
 	}
 	stopped, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	defer pardonOnSignal(manager, logger)()
-	s := newServer(manager, allowed, logger)
-	s.log.Printf("serving %s on %s, filter %s", spec, path, allowed.Name())
+	defer pardonOnSignal(tpms, logger)()
+	s := newServer(tpms, func(caller) grant { return grant{filter: allowed, chip: anyChip} }, logger)
+	s.log.Printf("serving %s on %s, filter %s", tpms, path, allowed.Name())
 	return s.serve(stopped, listener)
 }

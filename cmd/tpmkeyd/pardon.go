@@ -7,18 +7,16 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-
-	"tpmkey.example/rm"
 )
 
 // pardonOnSignal lets the administrator release those whom the lockout budget refuses: only root, and who runs the service, can send it a signal. It is not
 // SIGHUP, which comes by itself when the terminal goes that the service was started on.
-func pardonOnSignal(m *rm.Manager, l *log.Logger) (stop func()) {
+func pardonOnSignal(c *chips, l *log.Logger) (stop func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1)
 	go func() {
 		for range signals {
-			l.Printf("SIGUSR1: %s", whoIsPardoned(m.Pardon()))
+			l.Printf("SIGUSR1: %s", whoIsPardoned(c.pardon()))
 		}
 	}()
 	return func() {
