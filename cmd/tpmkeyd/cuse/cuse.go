@@ -142,18 +142,15 @@ func (d *Device) begin(name string) error {
 	return d.send(answer(m.unique, 0, parameters, []byte("DEVNAME="+name+"\x00")))
 }
 
-// Close ends Serve; requests that wait are interrupted. Once Serve has returned the device is gone, and callers who have it open get errors.
+// Close ends Serve, which still waits for the requests that wait: whoever made them wait has to end that. Once Serve has returned the device is gone, and
+// callers who have it open get errors.
 func (d *Device) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
-		return
+	if !d.closed {
+		d.closed = true
+		unix.Write(d.wakeup, u64s(1))
 	}
-	d.closed = true
-	for _, r := range d.waiting {
-		r.interruptLocked()
-	}
-	unix.Write(d.wakeup, u64s(1))
 }
 
 func (d *Device) isClosed() bool {

@@ -12,17 +12,18 @@ import (
 
 // A pipe is a driver and its file: what is written can be read once. What a caller does with it shows in channels.
 type pipe struct {
-	mu       sync.Mutex
-	held     string
-	wake     func()
-	opened   chan Caller
-	started  chan struct{} // a write that waits
-	finish   chan struct{} // lets it end
-	released chan struct{}
+	mu          sync.Mutex
+	held        string
+	wake        func()
+	opened      chan Caller
+	started     chan struct{} // a write that waits
+	finish      chan struct{} // lets it end
+	interrupted chan struct{}
+	released    chan struct{}
 }
 
 func newPipe() *pipe {
-	return &pipe{opened: make(chan Caller, 10), started: make(chan struct{}, 10), finish: make(chan struct{}), released: make(chan struct{}, 10)}
+	return &pipe{opened: make(chan Caller, 10), started: make(chan struct{}, 10), finish: make(chan struct{}), interrupted: make(chan struct{}, 10), released: make(chan struct{}, 10)}
 }
 
 func (p *pipe) Open(r *Request, flags int, wake func()) (File, error) {
@@ -50,13 +51,12 @@ func (p *pipe) Read(r *Request, size int) ([]byte, error) {
 func (p *pipe) Write(r *Request, b []byte) (int, error) {
 	switch string(b) {
 	case "wait":
-		interrupted := r.Wait()
+		r.Wait(func() {
+			r.Abandon(unix.EINTR)
+			p.interrupted <- struct{}{}
+		})
 		p.started <- struct{}{}
-		select {
-		case <-interrupted:
-			return 0, unix.EINTR
-		case <-p.finish:
-		}
+		<-p.finish
 	case "fail":
 		return 0, errors.New("no errno")
 	}
@@ -159,23 +159,30 @@ func TestOthersWhileOneWaits(t *testing.T) {
 	}
 }
 
+// A request that is abandoned has its answer at once, and only that one; others wait on.
 func TestInterrupt(t *testing.T) {
 	p := newPipe()
 	k, _ := newKernel(t, p)
 	f := k.open(Caller{})
 	first := k.send(opWrite, Caller{}, writeIn(f, 0, "wait"))
-	second := k.send(opWrite, Caller{}, writeIn(f, 0, "wait"))
 	await(t, p.started)
+	second := k.send(opWrite, Caller{}, writeIn(f, 0, "wait"))
 	await(t, p.started)
 	k.send(opInterrupt, Caller{}, u64s(second+2)) // of nobody
 	k.send(opInterrupt, Caller{}, u64s(second))
 	if r := k.reply(); r.unique != second || r.errno != unix.EINTR {
 		t.Errorf("%+v, want %d interrupted", r, second)
 	}
+	await(t, p.interrupted)
 	k.send(opInterrupt, Caller{}, u64s(second)) // too late
+	p.finish <- struct{}{}
 	p.finish <- struct{}{}
 	if r := k.reply(); r.unique != first || r.errno != 0 {
 		t.Errorf("%+v, want %d answered", r, first)
+	}
+	k.ask(opPoll, Caller{}, pollIn(f, 0, 0)) // fails if the second write is answered twice
+	if len(p.interrupted) > 0 {
+		t.Error("a request was interrupted that had been answered")
 	}
 }
 
@@ -199,7 +206,7 @@ func TestPollNotification(t *testing.T) {
 	k.open(Caller{}) // likewise
 }
 
-// A device that is closed interrupts who waits, and releases what is open.
+// A device that is closed answers who waits, and releases what is open.
 func TestClose(t *testing.T) {
 	p := newPipe()
 	k, device := beginKernel(t, p)
@@ -211,8 +218,9 @@ func TestClose(t *testing.T) {
 	await(t, p.started)
 	device.Close()
 	device.Close()
-	if r := k.reply(); r.unique != unique || r.errno != unix.EINTR {
-		t.Errorf("%+v, want %d interrupted", r, unique)
+	p.finish <- struct{}{}
+	if r := k.reply(); r.unique != unique || r.errno != 0 {
+		t.Errorf("%+v, want %d answered", r, unique)
 	}
 	if err := await(t, ended); err != nil {
 		t.Errorf("serve: %v", err)

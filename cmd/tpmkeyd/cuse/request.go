@@ -11,34 +11,46 @@ type Request struct {
 	Caller Caller
 	Flags  int // of the file, as open(2) and fcntl(2) set them: O_NONBLOCK above all
 
-	device      *Device
-	unique      uint64
-	interrupted chan struct{} // nil: it does not wait
-	signalled   bool          // interrupted is closed; guarded by the device's mu
+	device  *Device // nil: nobody's, whom Wait and Abandon do not concern
+	unique  uint64
+	waiting bool
+
+	// Guarded by the device's mu.
+	interrupted func()
+	answered    bool
 }
 
-// Wait says that the request may take long, so that others are answered meanwhile. The channel is closed when a signal came for the caller, of whatever kind;
-// the kernel tells of the first one only. A caller who is killed goes nowhere before the request is answered.
-func (r *Request) Wait() (interrupted <-chan struct{}) {
-	if r.interrupted != nil {
-		return r.interrupted
+// Wait says that the request may take long, so that others are answered meanwhile. When a signal comes for the caller, of whatever kind, interrupted is called
+// in a goroutine of its own; the kernel tells of the first one only. A caller who is killed goes nowhere before the request is answered: see Abandon.
+func (r *Request) Wait(interrupted func()) {
+	if r.waiting || r.device == nil {
+		return
 	}
-	r.interrupted = make(chan struct{})
+	r.waiting = true
 	d := r.device
 	d.mu.Lock()
+	r.interrupted = interrupted
 	d.waiting[r.unique] = r
-	if d.closed {
-		r.interruptLocked()
-	}
 	d.mu.Unlock()
 	d.handOver()
-	return r.interrupted
 }
 
-func (r *Request) interruptLocked() {
-	if !r.signalled {
-		r.signalled = true
-		close(r.interrupted)
+// Abandon answers a request that waits with an error at once. What the file answers later goes to nobody.
+func (r *Request) Abandon(errno unix.Errno) {
+	if r.device != nil {
+		r.device.reply(r, errno)
+	}
+}
+
+// reply answers a request that was not answered yet.
+func (d *Device) reply(r *Request, errno unix.Errno, parts ...[]byte) {
+	d.mu.Lock()
+	done := r.answered
+	r.answered = true
+	delete(d.waiting, r.unique)
+	d.mu.Unlock()
+	if !done {
+		d.send(answer(r.unique, errno, parts...))
 	}
 }
 
@@ -52,19 +64,12 @@ func (d *Device) do(m *message) (reading bool) {
 		return d.release(m)
 	}
 	r := &Request{Caller: m.caller, Flags: int(m.flags), device: d, unique: m.unique}
-	out, err := d.ask(r, m)
-	if err != nil {
-		d.send(answer(m.unique, errnoOf(err)))
+	if out, err := d.ask(r, m); err != nil {
+		d.reply(r, errnoOf(err))
 	} else {
-		d.send(answer(m.unique, 0, out...))
+		d.reply(r, 0, out...)
 	}
-	if r.interrupted == nil {
-		return true
-	}
-	d.mu.Lock()
-	delete(d.waiting, r.unique)
-	d.mu.Unlock()
-	return false
+	return !r.waiting
 }
 
 // ask lets the driver or a file answer.
@@ -132,8 +137,9 @@ func (d *Device) release(m *message) (reading bool) {
 func (d *Device) interrupt(unique uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if r := d.waiting[unique]; r != nil {
-		r.interruptLocked()
+	if r := d.waiting[unique]; r != nil && r.interrupted != nil {
+		go r.interrupted()
+		r.interrupted = nil
 	}
 }
 
