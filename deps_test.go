@@ -61,7 +61,7 @@ var folders = map[string]folder{
 
 	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "internal/prompt", "internal/shell", "cmd/tpmkey/doctor"}},
 	"cmd/tpmkey/doctor":        {imports: []string{"signer", "provider", "rm/device", "internal/prompt", "internal/shell"}, never: []string{sockets}},
-	"cmd/tpmkeyd":              {imports: []string{"rm", "rm/device", "rm/wire", "filter"}},
+	"cmd/tpmkeyd":              {imports: []string{"cmd/tpmkeyd/cuse", "rm", "rm/device", "rm/wire", "filter"}},
 	"cmd/tpmkeyd/cuse":         {never: []string{sockets, commands}},
 	"cmd/tpmkey-pkcs11-helper": {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
 	"cmd/tpmkey-sim":           {},

@@ -24,11 +24,13 @@ type client struct {
 	space *rm.Space
 }
 
+var errTooMany = errors.New("too many at once")
+
 // enter lets a caller in with a grant, or tells the log why not. Whoever gets a client leaves with it.
 func (s *server) enter(who caller, g grant) (*client, error) {
 	c := &client{server: s, caller: who, principal: s.chips.principal(who.uid), grant: g}
 	if !s.admit(c.principal, g.mostConnections()) {
-		err := fmt.Errorf("more than %d connections", g.mostConnections())
+		err := fmt.Errorf("%w: more than %d connections", errTooMany, g.mostConnections())
 		c.log("refused %s: %v", who, err)
 		return nil, err
 	}

@@ -25,17 +25,19 @@ const (
 	exitUsage  = 2
 )
 
-const usage = `usage: tpmkeyd [-device SPEC]... [-listen PATH] [-filter NAME] [-state DIR]
+const usage = `usage: tpmkeyd [-device SPEC]... [-listen PATH] [-node NAME]
+               [-filter NAME] [-state DIR]
 
-Serves the TPM to every local user on a Unix socket, through a filter that lets
-only RSA keys be made, loaded and used. What it refuses is logged with the
-reason.
+Serves the TPM to every local user on a Unix socket and, where the kernel has
+CUSE, as the device /dev/tpms, through a filter that lets only RSA keys be made,
+loaded and used. What it refuses is logged with the reason.
 
   -device SPEC  a chip: /dev/tpm0, /dev/tpmrm0, unix:PATH[,ctrl=PATH] or
                 tcp:HOST:PORT[,ctrl=PORT] of an emulator, whose control channel
                 sets localities; may be given again for chip 1, 2, ...
                 (default: every /dev/tpm<n>, also one that comes later)
   -listen PATH  the socket (default /run/tpmkey/tpms.sock)
+  -node NAME    the device's name below /dev (default tpms); it must be there then
   -filter NAME  what everybody may send: a profile that "tpmkey filter list"
                 shows, or the path of a file with one (default rsa)
   -state DIR    what must outlive the service (default /var/lib/tpmkey)
@@ -60,6 +62,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return nil
 	})
 	path := flags.String("listen", strings.TrimPrefix(device.DefaultBroker, "broker:"), "")
+	node := flags.String("node", "", "")
 	profile := flags.String("filter", filter.Default().Name(), "")
 	dir := flags.String("state", "/var/lib/tpmkey", "")
 	asked := flags.Bool("version", false, "")
@@ -78,7 +81,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "tpmkeyd", version())
 		return 0
 	}
-	if err := run(specs, *path, *profile, state{*dir}); err != nil {
+	if err := run(specs, *path, *node, *profile, state{*dir}); err != nil {
 		fmt.Fprintf(stderr, "tpmkeyd: error: %v\n", err)
 		return exitFailed
 	}
@@ -93,7 +96,7 @@ func version() string {
 }
 
 // run serves until it is told to stop, and then leaves neither a handle on the chip nor a socket.
-func run(specs []string, path, profile string, kept state) error {
+func run(specs []string, path, node, profile string, kept state) error {
 	allowed, err := readFilter(profile)
 	if err != nil {
 		return fmt.Errorf("filter: %w", err)
@@ -114,6 +117,12 @@ func run(specs []string, path, profile string, kept state) error {
 	if err != nil {
 		return err
 	}
+	s := newServer(tpms, func(caller) grant { return grant{filter: allowed, chip: anyChip} }, logger)
+	leave, err := s.serveNodeIfPossible(node)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	listener, err := listen(path)
 	if err != nil {
 		return err
@@ -121,7 +130,6 @@ func run(specs []string, path, profile string, kept state) error {
 	stopped, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	defer pardonOnSignal(tpms, logger)()
-	s := newServer(tpms, func(caller) grant { return grant{filter: allowed, chip: anyChip} }, logger)
 	s.log.Printf("serving %s on %s, filter %s", tpms, path, allowed.Name())
 	return s.serve(stopped, listener)
 }

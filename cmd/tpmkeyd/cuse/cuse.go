@@ -84,11 +84,26 @@ func Open(name string, driver Driver) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make /dev/%s: %w", name, err)
 	}
-	if err := os.Chmod("/dev/"+name, 0o666); err != nil {
+	if err = d.exists(); err == nil {
+		err = os.Chmod("/dev/"+name, 0o666)
+	}
+	if err != nil {
 		d.abandon()
 		return nil, fmt.Errorf("make /dev/%s: %w", name, err)
 	}
 	return d, nil
+}
+
+// exists finds out whether the kernel has made the device: it does so before the answer to its first request is written, and hangs up where it cannot.
+func (d *Device) exists() error {
+	fds := []unix.PollFd{{Fd: int32(d.fd)}}
+	if _, err := unix.Poll(fds, 0); err != nil && err != unix.EINTR {
+		return err
+	}
+	if fds[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0 {
+		return errors.New("the kernel refuses it; perhaps another program has a device of that name, then stop that one first")
+	}
+	return nil
 }
 
 func explain(err error) error {
