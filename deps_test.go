@@ -53,6 +53,10 @@ var folders = map[string]folder{
 	"internal/prompt":    {imports: []string{"internal/privilege"}, never: []string{commands}},
 	"internal/privilege": {},
 	"internal/shell":     {},
+	"internal/ioctl":     {},
+
+	// also for other people's programs
+	"tpms": {imports: []string{"internal/ioctl"}, never: []string{sockets, commands}},
 
 	// the core goes by two ways: into the module, and into its helper
 	"pkcs11-module":       {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
@@ -61,7 +65,7 @@ var folders = map[string]folder{
 
 	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "internal/prompt", "internal/shell", "cmd/tpmkey/doctor"}},
 	"cmd/tpmkey/doctor":        {imports: []string{"signer", "provider", "rm/device", "internal/prompt", "internal/shell"}, never: []string{sockets}},
-	"cmd/tpmkeyd":              {imports: []string{"cmd/tpmkeyd/cuse", "rm", "rm/device", "rm/wire", "filter"}},
+	"cmd/tpmkeyd":              {imports: []string{"cmd/tpmkeyd/cuse", "tpms", "rm", "rm/device", "rm/wire", "filter"}},
 	"cmd/tpmkeyd/cuse":         {never: []string{sockets, commands}},
 	"cmd/tpmkey-pkcs11-helper": {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
 	"cmd/tpmkey-sim":           {},
@@ -73,7 +77,7 @@ var folders = map[string]folder{
 // holders names, for an import that only some folders may have, these folders.
 var holders = map[string][]string{
 	"C":                               {"pkcs11-module"},
-	"unsafe":                          {"pkcs11-module"},
+	"unsafe":                          {"pkcs11-module", "internal/ioctl"},
 	"github.com/google/go-tpm-tools":  {"cmd/tpmkey-sim"},
 	"github.com/foxboron":             nil, // an oracle of tests
 	"github.com/ThalesGroup/crypto11": nil, // an oracle of tests

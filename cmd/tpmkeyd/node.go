@@ -57,7 +57,7 @@ func (n *node) close() {
 
 // Open lets a caller in, as connecting to the socket does.
 func (n *node) Open(r *cuse.Request, _ int, wake func()) (cuse.File, error) {
-	who := caller{uid: r.Caller.UID, gid: r.Caller.GID, pid: process(r.Caller.TID), entrance: "/dev/" + n.name}
+	who := caller{uid: r.Caller.UID, gid: r.Caller.GID, pid: processNumber(r.Caller.TID), entrance: "/dev/" + n.name}
 	c, err := n.server.enter(who, n.server.grantOf(who))
 	switch {
 	case errors.Is(err, errTooMany):

@@ -36,6 +36,8 @@ type opened struct {
 	begun    bool      // some of it was read: another command may come
 	fault    error     // instead of a response; its read gets it
 	came     time.Time // when either did
+
+	narrowings int // guarded by running: one change at a time
 }
 
 // A running command.
@@ -208,6 +210,3 @@ func (o *opened) Release() {
 	o.unread.Stop()
 	o.client.leave()
 }
-
-// Ioctl knows no numbers yet.
-func (o *opened) Ioctl(*cuse.Request, uint32, []byte) ([]byte, error) { return nil, unix.ENOTTY }

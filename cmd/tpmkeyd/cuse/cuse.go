@@ -39,8 +39,8 @@ type File interface {
 	Release()
 }
 
-// MostWritten is how many bytes come in one write. Of a longer one the rest comes in a further one, unless the first was refused.
-const MostWritten = 8192
+// MostWritten is how many bytes come in one write, and more than an ioctl has. Of a longer one the rest comes in a further one, unless the first was refused.
+const MostWritten = 16384
 
 const (
 	bufferSize = headerSize + writeInSize + MostWritten

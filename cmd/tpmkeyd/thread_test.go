@@ -26,11 +26,11 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-func TestProcess(t *testing.T) {
-	if got := process(int32(unix.Gettid())); got != int32(os.Getpid()) {
+func TestProcessNumber(t *testing.T) {
+	if got := processNumber(int32(unix.Gettid())); got != int32(os.Getpid()) {
 		t.Errorf("our thread is of process %d, not %d", got, os.Getpid())
 	}
-	if got := process(0); got != 0 {
+	if got := processNumber(0); got != 0 {
 		t.Errorf("a thread that is not to be seen is of process %d", got)
 	}
 	if isKilled(int32(os.Getpid())) || isKilled(0) {

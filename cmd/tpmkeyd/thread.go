@@ -42,8 +42,8 @@ func (s status) bit(name string, number int) bool {
 	return err == nil && mask>>number&1 != 0
 }
 
-// process is the process of a thread, or the thread's number where that is not known.
-func process(tid int32) int32 {
+// processNumber is that of the process of a thread, or the thread's own where that is not known.
+func processNumber(tid int32) int32 {
 	s, err := thread(tid)
 	if err != nil {
 		return tid
