@@ -97,7 +97,7 @@ func makeImage(t *testing.T, dir string) []byte {
 	i.libraries(filepath.Join(build, "tpmkey-pkcs11.so"))
 	i.copyAs("/tpmkey/guest", compileGuest(t, dir))
 	for name, content := range map[string]string{
-		"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\nsshd:x:101:65534::/run/sshd:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+		"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/var/user:/bin/sh\nsshd:x:101:65534::/run/sshd:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 		"/etc/group":  "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n",
 		"/etc/shells": "/bin/sh\n",
 	} {
@@ -105,7 +105,7 @@ func makeImage(t *testing.T, dir string) []byte {
 	}
 	i.copy("/etc/ssl/openssl.cnf")
 	i.copyAs("/init", "testdata/init")
-	for _, name := range []string{"root/x", "home/user/x", "proc/x", "sys/x", "dev/x", "tmp/x", "run/sshd/x", "var/lib/x", "usr/local/bin/x"} {
+	for _, name := range []string{"root/x", "var/user/x", "proc/x", "sys/x", "dev/x", "tmp/x", "run/sshd/x", "var/lib/x", "usr/local/bin/x"} {
 		i.parents(name)
 	}
 	return i.bytes()
