@@ -104,6 +104,11 @@ func (s *Set) AsksForCgroups() bool {
 	return slices.ContainsFunc(s.Namespaces, func(n Namespace) bool { return n.Cgroups != nil })
 }
 
+// AsksForGroups tells whether a caller's groups make a difference to somebody.
+func (s *Set) AsksForGroups() bool {
+	return slices.ContainsFunc(s.Namespaces, func(n Namespace) bool { return n.GIDs != nil })
+}
+
 // Sockets are those that namespaces have of their own.
 func (s *Set) Sockets() (sockets []Socket) {
 	for _, n := range s.Namespaces {

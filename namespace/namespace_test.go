@@ -75,10 +75,10 @@ func TestParse(t *testing.T) {
 	if !reflect.DeepEqual(set.Namespaces, want) {
 		t.Errorf("%+v, want %+v", set.Namespaces, want)
 	}
-	if sockets := set.Sockets(); len(sockets) != 1 || sockets[0].Path != "/run/tpmkey/container.sock" || !set.AsksForCgroups() {
+	if sockets := set.Sockets(); len(sockets) != 1 || sockets[0].Path != "/run/tpmkey/container.sock" || !set.AsksForCgroups() || !set.AsksForGroups() {
 		t.Errorf("sockets %+v, asks for cgroups %v", sockets, set.AsksForCgroups())
 	}
-	if empty := parse(t, ""); len(empty.Namespaces) != 0 || empty.AsksForCgroups() {
+	if empty := parse(t, ""); len(empty.Namespaces) != 0 || empty.AsksForCgroups() || empty.AsksForGroups() {
 		t.Errorf("an empty file: %+v", empty)
 	}
 }
