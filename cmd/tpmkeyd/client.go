@@ -26,6 +26,18 @@ type client struct {
 
 var errTooMany = errors.New("too many at once")
 
+// admitCaller lets a caller in with what the namespaces grant him, or tells the log why not.
+func (s *server) admitCaller(who caller) (*client, error) {
+	principal := s.chips.principal(who.uid)
+	say := func(format string, args ...any) { s.denials.printf(s.log, principal, format, args...) }
+	g, err := s.rules.grantOf(who, say)
+	if err != nil {
+		say("refused %s at %s: %v", who, who.entrance, err)
+		return nil, err
+	}
+	return s.enter(who, g)
+}
+
 // enter lets a caller in with a grant, or tells the log why not. Whoever gets a client leaves with it.
 func (s *server) enter(who caller, g grant) (*client, error) {
 	c := &client{server: s, caller: who, principal: s.chips.principal(who.uid), grant: g}
@@ -125,7 +137,7 @@ func (c *client) widen(to func(*grant), h holder) error {
 
 // logDenial tells the administrator which rule refused what of whom.
 func (c *client) logDenial(d filter.Decision, code tpm2.TPMCC) {
-	c.log("denied %s %s: %s (rule %s)", c.caller, nameOf(code), d.Why, d.Rule)
+	c.log("denied %s%s%s %s: %s (rule %s)", c.caller, c.granted().place(), calling(c.caller.process), nameOf(code), d.Why, d.Rule)
 }
 
 // log writes a line, unless this principal or all of them have caused too many.

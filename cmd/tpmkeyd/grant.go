@@ -10,12 +10,21 @@ import (
 
 // A grant is what a caller gets: on which chip he may send what, from which locality, and how much he may hold.
 type grant struct {
+	namespace   string // whose rules these are; "": those of everybody
 	filter      *filter.Filter
 	chip        int // anyChip: the first there is
 	locality    uint8
 	limits      rm.Limits // zero: the manager's
 	connections int       // of one principal at once; 0: maxConnections
 	sealed      bool      // nothing of this changes any more
+}
+
+// place is where the log says that a grant comes from.
+func (g grant) place() string {
+	if g.namespace == "" {
+		return ""
+	}
+	return " namespace=" + g.namespace
 }
 
 // mostConnections is how many a principal may have at once.

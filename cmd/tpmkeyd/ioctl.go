@@ -93,7 +93,7 @@ func (o *opened) locality(holder, []byte) ([]byte, error) {
 }
 
 func (o *opened) setFilter(h holder, argument []byte) ([]byte, error) {
-	f, err := filterOf(argument)
+	f, err := filterIn(argument)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (o *opened) narrow(h holder, argument []byte) ([]byte, error) {
 	if o.narrowings >= mostNarrowings {
 		return nil, unix.ENOSPC
 	}
-	by, err := filterOf(argument)
+	by, err := filterIn(argument)
 	if err == nil {
 		err = errnoOfChange(o.client.narrow(by, h))
 	}
@@ -154,8 +154,8 @@ func errnoOfChange(err error) error {
 	return err
 }
 
-// filterOf is a built-in profile by its name, or the text of one. No file is read here: the caller has other rights than we.
-func filterOf(argument []byte) (*filter.Filter, error) {
+// filterIn is a built-in profile by its name, or the text of one. No file is read here: the caller has other rights than we.
+func filterIn(argument []byte) (*filter.Filter, error) {
 	text := tpms.String(argument)
 	f, err := filter.Named(text)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"tpmkey.example/filter"
+	"tpmkey.example/namespace"
 	"tpmkey.example/rm/device"
 )
 
@@ -26,7 +27,7 @@ const (
 )
 
 const usage = `usage: tpmkeyd [-device SPEC]... [-listen PATH] [-node NAME]
-               [-filter NAME] [-state DIR]
+               [-filter NAME] [-namespaces FILE] [-state DIR]
 
 Serves the TPM to every local user on a Unix socket and, where the kernel has
 CUSE, as the device /dev/tpms, through a filter that lets only RSA keys be made,
@@ -40,10 +41,16 @@ loaded and used. What it refuses is logged with the reason.
   -node NAME    the device's name below /dev (default tpms); it must be there then
   -filter NAME  what everybody may send: a profile that "tpmkey filter list"
                 shows, or the path of a file with one (default rsa)
+  -namespaces FILE
+                who else gets what (default /etc/tpmkey/namespaces.toml, which may
+                be missing); try it with: tpmkey namespace test USER
   -state DIR    what must outlive the service (default /var/lib/tpmkey)
   -version      print the version, and serve nothing
 
 Exit codes: 0 it was told to stop; 1 it failed; 2 the command line means nothing.
+
+The signal HUP reads the namespaces again. Clients keep what they have; a mistake
+in the file changes nothing and is logged with its line.
 
 A wrong PIN that the TPM counts costs its user all such keys for 24 hours, so
 that nobody locks the TPM. The signal USR1 releases those users, each for one
@@ -64,6 +71,8 @@ func command(args []string, stdout, stderr io.Writer) int {
 	path := flags.String("listen", strings.TrimPrefix(device.DefaultBroker, "broker:"), "")
 	node := flags.String("node", "", "")
 	profile := flags.String("filter", filter.Default().Name(), "")
+	rules := namespaces{}
+	flags.StringVar(&rules.path, "namespaces", namespace.Path, "")
 	dir := flags.String("state", "/var/lib/tpmkey", "")
 	asked := flags.Bool("version", false, "")
 	err := flags.Parse(args)
@@ -81,7 +90,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "tpmkeyd", version())
 		return 0
 	}
-	if err := run(specs, *path, *node, *profile, state{*dir}); err != nil {
+	if err := run(specs, *path, *node, *profile, &rules, state{*dir}); err != nil {
 		fmt.Fprintf(stderr, "tpmkeyd: error: %v\n", err)
 		return exitFailed
 	}
@@ -96,7 +105,7 @@ func version() string {
 }
 
 // run serves until it is told to stop, and then leaves neither a handle on the chip nor a socket.
-func run(specs []string, path, node, profile string, kept state) error {
+func run(specs []string, path, node, profile string, rules *namespaces, kept state) error {
 	allowed, err := readFilter(profile)
 	if err != nil {
 		return fmt.Errorf("filter: %w", err)
@@ -117,19 +126,27 @@ func run(specs []string, path, node, profile string, kept state) error {
 	if err != nil {
 		return err
 	}
-	s := newServer(tpms, func(caller) grant { return grant{filter: allowed, chip: anyChip} }, logger)
-	leave, err := s.serveNodeIfPossible(node)
-	if err != nil {
-		return err
-	}
-	defer leave()
 	listener, err := listen(path)
 	if err != nil {
 		return err
 	}
+	rules.everybody, rules.optional = grant{filter: allowed, chip: anyChip}, rules.path == namespace.Path
+	s := newServer(tpms, rules, logger)
+	if err := rules.reload(s); err != nil {
+		listener.Close()
+		return err
+	}
+	defer s.doors.closeAll()
+	leave, err := s.serveNodeIfPossible(node)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	defer leave()
 	stopped, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	defer pardonOnSignal(tpms, logger)()
+	defer rules.reloadOnSignal(s, logger)()
 	s.log.Printf("serving %s on %s, filter %s", tpms, path, allowed.Name())
 	return s.serve(stopped, listener)
 }

@@ -57,11 +57,14 @@ func (n *node) close() {
 
 // Open lets a caller in, as connecting to the socket does.
 func (n *node) Open(r *cuse.Request, _ int, wake func()) (cuse.File, error) {
-	who := caller{uid: r.Caller.UID, gid: r.Caller.GID, pid: processNumber(r.Caller.TID), entrance: "/dev/" + n.name}
-	c, err := n.server.enter(who, n.server.grantOf(who))
+	pid := processNumber(r.Caller.TID)
+	who := caller{r.Caller.UID, r.Caller.GID, pid, processOf(pid, r.Caller.UID), "/dev/" + n.name}
+	c, err := n.server.admitCaller(who)
 	switch {
 	case errors.Is(err, errTooMany):
 		return nil, unix.EMFILE
+	case errors.Is(err, errNotForHim):
+		return nil, unix.EACCES
 	case err != nil:
 		return nil, unix.ENODEV
 	}

@@ -43,7 +43,7 @@ func newDescriptor(t *testing.T) *descriptor {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tpms.close() })
-	s := newServer(tpms, func(caller) grant { return grant{filter: filter.Default(), chip: anyChip} }, log.New(&journal{}, "", 0))
+	s := newServer(tpms, everybody(), log.New(&journal{}, "", 0))
 	n := &node{server: s, name: defaultNode}
 	f, err := n.Open(&cuse.Request{Caller: cuse.Caller{UID: 1000, TID: int32(os.Getpid())}}, unix.O_RDWR, func() { d.woken <- struct{}{} })
 	if err != nil {

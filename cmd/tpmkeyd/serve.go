@@ -28,34 +28,43 @@ const rcIOError tpm2.TPMRC = 0x000B000A
 // A server gives each caller a space of his own, whichever way he comes.
 type server struct {
 	chips   *chips
-	grantOf func(caller) grant
+	rules   *namespaces
 	log     *log.Logger
 	denials limiter
+	clients sync.WaitGroup
+	doors   doors
 
 	mu          sync.Mutex
 	connections map[net.Conn]bool
 	count       map[uint32]int // of clients of each principal
 }
 
-func newServer(c *chips, grantOf func(caller) grant, l *log.Logger) *server {
-	return &server{chips: c, grantOf: grantOf, log: l, connections: map[net.Conn]bool{}, count: map[uint32]int{}}
+func newServer(c *chips, rules *namespaces, l *log.Logger) *server {
+	return &server{chips: c, rules: rules, log: l, connections: map[net.Conn]bool{}, count: map[uint32]int{}}
 }
 
-// serve accepts clients until the context ends, then sends all of them away and waits until nothing of theirs is on the chip.
+// serve lets callers in until the context ends, then sends all of them away and waits until nothing of theirs is on a chip.
 func (s *server) serve(stopped context.Context, l *net.UnixListener) error {
-	var clients sync.WaitGroup
 	stopAccepting := context.AfterFunc(stopped, func() { l.Close() })
 	defer stopAccepting()
+	err := s.accept(l)
+	s.doors.closeAll()
+	if stopped.Err() == nil {
+		return err
+	}
+	s.chips.close() // first: whoever comes now gets no space
+	s.closeAll()
+	s.clients.Wait()
+	return nil
+}
+
+// accept lets callers in by one way until that is closed.
+func (s *server) accept(l *net.UnixListener) error {
 	for {
 		conn, err := l.AcceptUnix()
 		switch {
 		case err == nil:
-			clients.Go(func() { s.converse(conn, l.Addr().String()) })
-		case stopped.Err() != nil:
-			s.chips.close() // first: whoever comes now gets no space
-			s.closeAll()
-			clients.Wait()
-			return nil
+			s.clients.Go(func() { s.converse(conn, l.Addr().String()) })
 		case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE):
 			s.log.Printf("no more connections: %v", err)
 			time.Sleep(100 * time.Millisecond)
@@ -83,7 +92,7 @@ func (s *server) converse(conn *net.UnixConn, entrance string) {
 	}
 	s.note(conn) // before there is a space: when we stop, whoever has one is sent away
 	defer s.forget(conn)
-	c, err := s.enter(who, s.grantOf(who))
+	c, err := s.admitCaller(who)
 	if err != nil {
 		return
 	}

@@ -84,7 +84,7 @@ func startAt(t *testing.T, spec, path string) (*journal, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- newServer(&chips{named: []rm.Config{config}}, everybody, log.New(j, "", 0)).serve(ctx, listener)
+		ended <- newServer(&chips{named: []rm.Config{config}}, everybody(), log.New(j, "", 0)).serve(ctx, listener)
 	}()
 	return j, sync.OnceFunc(func() {
 		cancel()
@@ -257,7 +257,9 @@ func TestLimiter(t *testing.T) {
 }
 
 // everybody gets the default filter.
-func everybody(caller) grant { return grant{filter: filter.Default(), chip: anyChip} }
+func everybody() *namespaces {
+	return &namespaces{everybody: grant{filter: filter.Default(), chip: anyChip}}
+}
 
 func TestConnectionsOfOneUser(t *testing.T) {
 	s := newServer(nil, nil, nil)
