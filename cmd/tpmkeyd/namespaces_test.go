@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
+	"golang.org/x/sys/unix"
 
 	"tpmkey.example/filter"
 	"tpmkey.example/rm"
@@ -27,7 +28,6 @@ type served struct {
 	*server
 	dir, path string // of the sockets, and of the one for everybody
 	log       *journal
-	stop      func()
 }
 
 // serveWith serves an emulator with namespaces until the test ends. %s in them is the directory of the sockets.
@@ -192,17 +192,60 @@ filter = "all"
 	s.log.await(t, ` namespace=here program="/`)
 }
 
-// A thread that connects with another uid than its process says nothing of the process, nor does a process that is somebody else by now: he is in no group but
-// the one that the kernel has seen.
-func TestOtherProcess(t *testing.T) {
+// turncoatPath tells a test binary that is started again to connect to a socket as one user and to be another one by the time it is let in.
+const turncoatPath = "TPMKEY_TEST_TURNCOAT"
+
+func init() {
+	if path := os.Getenv(turncoatPath); path != "" {
+		if err := turncoat(path); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+}
+
+// turncoat connects with the effective uid 65534 and is root again afterwards, as somebody is who runs a setuid program. Initializers run on the main thread, whose
+// credentials /proc shows.
+func turncoat(path string) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	for _, step := range []struct {
+		uid uintptr
+		do  func() error
+	}{
+		{65534, func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) }},
+		{0, func() error { _, err := unix.Write(fd, readPCRs); return err }},
+	} {
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), step.uid, ^uintptr(0)); errno != 0 {
+			return errno
+		}
+		if err := step.do(); err != nil {
+			return err
+		}
+	}
+	response := make([]byte, wire.HeaderSize)
+	if _, err := unix.Read(fd, response); err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(response)
+	return err
+}
+
+// A process that has become somebody else since it connected is asked for neither its groups nor its name: they are not the caller's.
+func TestTurncoat(t *testing.T) {
 	if os.Geteuid() != 0 {
 		tpmtest.Missing(t, "root, to be another user")
 	}
 	s := serveWith(t, "[[namespace]]\nname = \"team\"\ngid = [777]\nfilter = \"all\"\n")
-	conn := dialAsNobody(t, s.path, 1)[0]
-	mustWrite(t, conn, readPCRs)
-	if got := mustRead(t, conn, wire.HeaderSize); !bytes.Equal(got, wire.ErrorResponse(filter.RCDenied)) {
-		t.Errorf("answered with %x", got)
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), turncoatPath+"="+s.path)
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: []uint32{777}}}
+	response, err := c.Output()
+	if err != nil || !bytes.Equal(response, wire.ErrorResponse(filter.RCDenied)) {
+		t.Errorf("answered with %x, %v", response, err)
 	}
 	s.log.await(t, "groups of uid=65534 ")
 	s.log.await(t, errOtherProcess.Error())
