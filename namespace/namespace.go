@@ -24,6 +24,7 @@ type Namespace struct {
 	UIDs, GIDs []IDRange // nil: all
 	Cgroups    []string  // nil: all. One that ends in / means all below it
 	Socket     *Socket   // nil: the one for everybody
+	VTPM       bool      // it has a virtual TPM. When it names no callers besides, nobody else is in it
 
 	Filter   *filter.Filter // nil: the service's own
 	Source   string         // of the filter, as the file names it
@@ -74,7 +75,7 @@ func (s *Set) Of(c Caller) (found *Namespace, refused bool) {
 		}
 	}
 	for i := range s.Namespaces {
-		if n := &s.Namespaces[i]; n.Socket == nil && n.fits(c) {
+		if n := &s.Namespaces[i]; n.Socket == nil && !n.isForVTPM() && n.fits(c) {
 			return n, false
 		}
 	}
@@ -108,6 +109,19 @@ func (s *Set) AsksForCgroups() bool {
 func (s *Set) AsksForGroups() bool {
 	return slices.ContainsFunc(s.Namespaces, func(n Namespace) bool { return n.GIDs != nil })
 }
+
+// VTPMs are those that have a virtual TPM.
+func (s *Set) VTPMs() (with []Namespace) {
+	for _, n := range s.Namespaces {
+		if n.VTPM {
+			with = append(with, n)
+		}
+	}
+	return with
+}
+
+// isForVTPM tells whether nobody comes in but through the virtual TPM.
+func (n *Namespace) isForVTPM() bool { return n.VTPM && n.Socket == nil && n.isForAll() }
 
 // Sockets are those that namespaces have of their own.
 func (s *Set) Sockets() (sockets []Socket) {

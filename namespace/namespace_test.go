@@ -50,6 +50,10 @@ chip = 1
 locality = 2
 
 [[namespace]]
+name = "machine"
+vtpm = true
+
+[[namespace]]
 name = "group"
 gid = ["root", 500]
 
@@ -69,11 +73,15 @@ func TestParse(t *testing.T) {
 	want := []Namespace{
 		{Name: "web", Line: 2, UIDs: []IDRange{{33, 33}, {2000, 2999}}, Cgroups: []string{"/system.slice/nginx.service", "/system.slice/web/"}, Source: "use", Chip: AnyChip, Limits: Limits{8, 16, 32, 2, 4}},
 		{Name: "container", Line: 13, UIDs: []IDRange{{0, 0}}, Socket: &Socket{"/run/tpmkey/container.sock", 0o660, 0, 1234}, Source: "/etc/tpmkey/mine", Chip: 1, Locality: 2},
-		{Name: "group", Line: 24, GIDs: []IDRange{{0, 0}, {500, 500}}, Chip: AnyChip},
-		{Name: "rest", Line: 28, Source: "use", Chip: AnyChip},
+		{Name: "machine", Line: 24, VTPM: true, Chip: AnyChip},
+		{Name: "group", Line: 28, GIDs: []IDRange{{0, 0}, {500, 500}}, Chip: AnyChip},
+		{Name: "rest", Line: 32, Source: "use", Chip: AnyChip},
 	}
 	if !reflect.DeepEqual(set.Namespaces, want) {
 		t.Errorf("%+v, want %+v", set.Namespaces, want)
+	}
+	if with := set.VTPMs(); len(with) != 1 || with[0].Name != "machine" {
+		t.Errorf("with a virtual TPM: %+v", with)
 	}
 	if sockets := set.Sockets(); len(sockets) != 1 || sockets[0].Path != "/run/tpmkey/container.sock" || !set.AsksForCgroups() || !set.AsksForGroups() {
 		t.Errorf("sockets %+v, asks for cgroups %v", sockets, set.AsksForCgroups())

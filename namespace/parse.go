@@ -28,6 +28,7 @@ type table struct {
 	SocketMode      *string   `toml:"socket-mode"`
 	SocketOwner     *string   `toml:"socket-owner"`
 	SocketGroup     *string   `toml:"socket-group"`
+	VTPM            *bool     `toml:"vtpm"`
 	Filter          *string   `toml:"filter"`
 	Chip            *int      `toml:"chip"`
 	Locality        *int      `toml:"locality"`
@@ -39,7 +40,7 @@ type table struct {
 }
 
 // known are the keys of a table, in words.
-const known = "name, uid, gid, cgroup, socket, socket-mode, socket-owner, socket-group, filter, chip, locality, connections, objects, objects-per-user, sessions, sessions-per-user"
+const known = "name, uid, gid, cgroup, socket, socket-mode, socket-owner, socket-group, vtpm, filter, chip, locality, connections, objects, objects-per-user, sessions, sessions-per-user"
 
 // A Reader gives a profile that is in a file. It decides whom it trusts to have written that.
 type Reader func(path string) (*filter.Filter, error)
@@ -98,6 +99,7 @@ func (t *table) namespace(before *Set, read Reader) (n Namespace, key string, er
 		{"socket-mode", func() error { return t.takeMode(&n) }},
 		{"socket-owner", func() error { return takeOwner(t.SocketOwner, n.Socket, users) }},
 		{"socket-group", func() error { return takeOwner(t.SocketGroup, n.Socket, groups) }},
+		{"vtpm", func() error { n.VTPM = t.VTPM != nil && *t.VTPM; return nil }},
 		{"filter", func() error { return t.takeFilter(&n, read) }},
 		{"chip", func() error { return takeNumber(t.Chip, &n.Chip, 0, maxChip) }},
 		{"locality", func() error { return t.takeLocality(&n) }},
@@ -175,7 +177,7 @@ func (s *Set) Named(name string) *Namespace {
 func (n *Namespace) unreachable(before *Set) error {
 	for i := range before.Namespaces {
 		other := &before.Namespaces[i]
-		if n.Socket == nil && other.Socket == nil && other.isForAll() {
+		if n.Socket == nil && !n.isForVTPM() && other.Socket == nil && !other.isForVTPM() && other.isForAll() {
 			return fmt.Errorf("nobody gets here, since %q in line %d is for everybody; move it before that one", other.Name, other.Line)
 		}
 	}

@@ -28,6 +28,7 @@ type chips struct {
 	chip     func(spec string) (rm.Config, error)    // device.Chip
 	complete func(int, rm.Config) (rm.Config, error) // adds to a chip's what we know of clients, and what is kept
 	owner    func(uid uint32) uint32                 // who answers for a uid; nil: everybody is his own
+	own      sync.Map                                // numbers of the virtual TPMs that we serve: no chips
 
 	mu       sync.Mutex
 	managers map[int]*rm.Manager
@@ -129,8 +130,9 @@ func (c *chips) has(number int) bool {
 	if len(c.named) > 0 {
 		return number < len(c.named)
 	}
+	_, own := c.own.Load(number)
 	_, err := os.Lstat(c.path(number))
-	return err == nil
+	return err == nil && !own
 }
 
 // numbers are those of the chips that are there now.
@@ -144,7 +146,7 @@ func (c *chips) numbers() (numbers []int) {
 	entries, _ := os.ReadDir(c.dir) // without a directory there are none
 	for _, entry := range entries {
 		n, err := strconv.ParseUint(strings.TrimPrefix(entry.Name(), "tpm"), 10, 16)
-		if err == nil && entry.Name() == filepath.Base(c.path(int(n))) {
+		if err == nil && entry.Name() == filepath.Base(c.path(int(n))) && c.has(int(n)) {
 			numbers = append(numbers, int(n))
 		}
 	}

@@ -136,6 +136,7 @@ func run(specs []string, path, node, profile string, rules *namespaces, kept sta
 		listener.Close()
 		return err
 	}
+	defer s.vtpms.closeAll()
 	defer s.doors.closeAll()
 	leave, err := s.serveNodeIfPossible(node)
 	if err != nil {

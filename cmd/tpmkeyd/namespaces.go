@@ -93,7 +93,9 @@ func (n *namespaces) reload(s *server) error {
 	if err != nil {
 		return err
 	}
-	return s.replaceDoors(set.Sockets(), func() { n.set.Store(set) })
+	return s.replaceVTPMs(set.VTPMs(), n.grant, func() error {
+		return s.replaceDoors(set.Sockets(), func() { n.set.Store(set) })
+	})
 }
 
 // reloadOnSignal reloads whenever SIGHUP comes.

@@ -33,6 +33,7 @@ type server struct {
 	denials limiter
 	clients sync.WaitGroup
 	doors   doors
+	vtpms   vtpms
 
 	mu          sync.Mutex
 	connections map[net.Conn]bool
@@ -40,7 +41,7 @@ type server struct {
 }
 
 func newServer(c *chips, rules *namespaces, l *log.Logger) *server {
-	return &server{chips: c, rules: rules, log: l, connections: map[net.Conn]bool{}, count: map[uint32]int{}}
+	return &server{chips: c, rules: rules, log: l, vtpms: vtpms{plug: plug, in: map[string]*vtpm{}}, connections: map[net.Conn]bool{}, count: map[uint32]int{}}
 }
 
 // serve lets callers in until the context ends, then sends all of them away and waits until nothing of theirs is on a chip.
