@@ -2,6 +2,7 @@
 # make demo     the main job on a simulated TPM; DEVICE=/dev/tpmrm0 for a real one
 # make test     everything that fits into five minutes
 # make check    what takes longer: all consumers, fuzzing, stress
+# make vm-test  tpmkeyd on a kernel of its own, in a virtual machine; make check does it too
 # make hostile  a million random commands against manager and filter; COMMANDS=, SEED=
 # make stress   an hour of all that a host can do at once, whose memory must not grow; SECONDS=
 # make bench    TPM commands and times, beside what they must reach
@@ -54,12 +55,14 @@ packages_build := gcc libc6-dev libssl-dev libp11-kit-dev
 packages_demo := $(packages_build) openssh-client openssh-server openssl
 packages_test := $(packages_demo) zsh fish swtpm tpm2-tools tpm2-openssl opensc gnutls-bin p11-kit libnss3-dev netcat-openbsd shellcheck
 packages_check := $(packages_test) musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless curl git pkg-config libnss3-tools openvpn systemd cryptsetup-bin
+packages_vm := $(packages_build) swtpm qemu-system-x86 linux-image-amd64 linux-source-6.1 busybox-static python3.11 openssh-client openssh-server openssl tpm2-tools
+packages_check += $(packages_vm)
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
-.PHONY: build build-musl test check hostile stress bench demo install clean fmt vet lint fuzz module-path \
-	packages-build packages-demo packages-test packages-check packages-bench programs demo-programs
+.PHONY: build build-musl test check vm-test hostile stress bench demo install clean fmt vet lint fuzz module-path \
+	packages-build packages-demo packages-test packages-check packages-bench packages-vm programs demo-programs
 
-packages-build packages-demo packages-test packages-check packages-bench:
+packages-build packages-demo packages-test packages-check packages-bench packages-vm:
 	@scripts/packages.sh $(packages_$(@:packages-%=%))
 
 build: programs $(BUILD)/tpmkey-pkcs11.so $(BUILD)/tpmkey-pkcs11-helper $(BUILD)/tpmkey-probe
@@ -94,10 +97,17 @@ vet:
 	$(GO) vet $(GOCOMPILEFLAGS) ./...
 	$(GO) vet $(GOCOMPILEFLAGS) -tags check,bench ./...
 
-check: packages-check build demo-programs
+check: packages-check build demo-programs $(BUILD)/selftests
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -tags check ./...
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -cpu 1,4 ./rm/... ./provider/... ./signer/... ./pkcs11-module/...
 	scripts/fuzz.sh $(FUZZTIME)
+
+vm-test: packages-vm build $(BUILD)/selftests
+	CI=true scripts/gotest.sh -timeout 15m -count=1 -tags check ./vm
+
+# The kernel's own tests of /dev/tpm0 and /dev/tpmrm0.
+$(BUILD)/selftests: packages-vm
+	[ -e $@ ] || { mkdir -p $@.new && tar -xJf /usr/src/linux-source-6.1.tar.xz -C $@.new --strip-components 5 linux-source-6.1/tools/testing/selftests/tpm2 && mv $@.new $@; }
 
 fuzz: packages-build
 	scripts/fuzz.sh $(FUZZTIME)

@@ -44,6 +44,9 @@ var folders = map[string]folder{
 	// tests only, held by TestTestPackages
 	"rm/tpmtest": {imports: []string{"rm/wire"}},
 
+	// read by who grants, and by who tells what is granted
+	"namespace": {imports: []string{"filter"}, never: []string{sockets, commands}},
+
 	// also for verifiers on other systems, who have no TPM
 	"attest":        {imports: []string{"internal/roca"}, never: []string{sockets, "os"}},
 	"internal/roca": {},
@@ -53,15 +56,20 @@ var folders = map[string]folder{
 	"internal/prompt":    {imports: []string{"internal/privilege"}, never: []string{commands}},
 	"internal/privilege": {},
 	"internal/shell":     {},
+	"internal/ioctl":     {},
+
+	// also for other people's programs
+	"tpms": {imports: []string{"internal/ioctl"}, never: []string{sockets, commands}},
 
 	// the core goes by two ways: into the module, and into its helper
 	"pkcs11-module":       {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
 	"pkcs11-module/core":  {imports: []string{"pkcs11-module/token", "provider", "rm/device", "internal/prompt", "internal/privilege"}, never: []string{commands}},
 	"pkcs11-module/token": {imports: []string{"provider"}},
 
-	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "internal/prompt", "internal/shell", "cmd/tpmkey/doctor"}},
+	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "namespace", "internal/prompt", "internal/shell", "cmd/tpmkey/doctor"}},
 	"cmd/tpmkey/doctor":        {imports: []string{"signer", "provider", "rm/device", "internal/prompt", "internal/shell"}, never: []string{sockets}},
-	"cmd/tpmkeyd":              {imports: []string{"rm", "rm/device", "rm/wire", "filter"}},
+	"cmd/tpmkeyd":              {imports: []string{"cmd/tpmkeyd/cuse", "tpms", "internal/ioctl", "rm", "rm/device", "rm/wire", "filter", "namespace"}},
+	"cmd/tpmkeyd/cuse":         {never: []string{sockets, commands}},
 	"cmd/tpmkey-pkcs11-helper": {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
 	"cmd/tpmkey-sim":           {},
 
@@ -72,7 +80,7 @@ var folders = map[string]folder{
 // holders names, for an import that only some folders may have, these folders.
 var holders = map[string][]string{
 	"C":                               {"pkcs11-module"},
-	"unsafe":                          {"pkcs11-module"},
+	"unsafe":                          {"pkcs11-module", "internal/ioctl"},
 	"github.com/google/go-tpm-tools":  {"cmd/tpmkey-sim"},
 	"github.com/foxboron":             nil, // an oracle of tests
 	"github.com/ThalesGroup/crypto11": nil, // an oracle of tests

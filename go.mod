@@ -10,6 +10,7 @@ require (
 	github.com/google/go-tpm-tools v0.4.11
 	github.com/letsencrypt/pebble/v2 v2.10.1
 	github.com/miekg/pkcs11 v1.1.2
+	github.com/pelletier/go-toml/v2 v2.4.3
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/smallstep/pkcs7 v0.2.3
 	golang.org/x/crypto v0.58.0

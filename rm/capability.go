@@ -202,7 +202,7 @@ func (m *Manager) getCapability(kind tpm2.TPMCap, property, count uint32) (list 
 
 // What the chip says of itself and a client must not take for its own, by property.
 func (s *Space) ownProperties() map[tpm2.TPMPT]uint32 {
-	limits := s.manager.limits
+	limits := s.limits
 	own := map[tpm2.TPMPT]uint32{
 		tpm2.TPMPTContextGapMax:    0xFFFFFFFF, // the gap is the manager's business
 		tpm2.TPMPTHRTransientAvail: uint32(limits.Objects - len(s.objects) - len(s.sequences)),

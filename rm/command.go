@@ -27,6 +27,9 @@ func (s *Space) onChip(c *wire.Command) ([]byte, error) {
 		if err != nil || rc != 0 {
 			return wire.ErrorResponse(rc), err
 		}
+		if err := s.manager.comeFrom(s.options.Locality); err != nil {
+			return nil, err
+		}
 		start := s.manager.now()
 		response, rc, err := s.manager.sendMakingRoom(physical, keep)
 		if makesKeys[c.Code] && !s.isRoot() {
@@ -220,7 +223,7 @@ func (s *Space) admit(c *wire.Command, handle uint32, response []byte) []byte {
 	}
 	o := s.newObject(c, response)
 	s.manager.put(o, handle)
-	s.manager.keepPrimary(c, o, response)
+	s.manager.keepPrimary(s.primaryKey(c), o, response)
 	return withHandle(response, s.give(o))
 }
 

@@ -109,7 +109,7 @@ func (s *Space) loadContext(c *wire.Command) ([]byte, error) {
 
 // claim makes a session that the same principal has saved this client's. Each saved context is good for one load.
 func (s *Space) claim(c *wire.Command, handle uint32, serial uint64, context savedContext) []byte {
-	if len(s.sessions) >= s.manager.limits.Sessions {
+	if len(s.sessions) >= s.limits.Sessions {
 		return wire.ErrorResponse(rcSessionQuota)
 	}
 	for _, parked := range s.manager.sessions {

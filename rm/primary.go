@@ -34,6 +34,15 @@ func primaryKey(c *wire.Command) string {
 	return string(c.Bytes)
 }
 
+// primaryKey is that of the locality: the data of the creation name it (TPMS_CREATION_DATA, Part 2, 15.1), while the key is the same.
+func (s *Space) primaryKey(c *wire.Command) string {
+	key := primaryKey(c)
+	if key == "" || s.options.Locality == 0 {
+		return key
+	}
+	return key + string([]byte{s.options.Locality})
+}
+
 // hasEmptyPassword tells whether a command's only authorization is the empty password.
 func hasEmptyPassword(c *wire.Command) bool {
 	auths := c.Auths()
@@ -42,8 +51,7 @@ func hasEmptyPassword(c *wire.Command) bool {
 
 // keepPrimary remembers a new object if it is such a primary. Above the kernel's manager nothing is kept: there each object that is
 // held makes every command dearer.
-func (m *Manager) keepPrimary(c *wire.Command, o *object, response []byte) {
-	key := primaryKey(c)
+func (m *Manager) keepPrimary(key string, o *object, response []byte) {
 	if key == "" || m.config.Sharing == Stacked {
 		return
 	}

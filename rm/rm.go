@@ -65,6 +65,8 @@ type Config struct {
 	Sharing Sharing
 	Limits  Limits // zero: the default of each
 
+	Localities bool // the chip that Open gives has a method SetLocality(uint8) error
+
 	// PrincipalOf gives the uid of whoever answers for a uid that is not root's: one user has 65,536 uids where /etc/subuid lends them out. What is counted
 	// and shared out is each principal's. nil: everybody is his own.
 	PrincipalOf func(uid uint32) uint32
@@ -86,9 +88,10 @@ type Limits struct {
 
 var defaultLimits = Limits{Objects: 64, PrincipalObjects: 256, Sessions: 4, PrincipalSessions: 8}
 
-// orDefault fills in what is zero.
-func (l Limits) orDefault() Limits {
-	d := defaultLimits
+func (l Limits) orDefault() Limits { return l.or(defaultLimits) }
+
+// or fills in what is zero from d.
+func (l Limits) or(d Limits) Limits {
 	return Limits{cmp.Or(l.Objects, d.Objects), cmp.Or(l.PrincipalObjects, d.PrincipalObjects),
 		cmp.Or(l.Sessions, d.Sessions), cmp.Or(l.PrincipalSessions, d.PrincipalSessions)}
 }
@@ -134,18 +137,22 @@ type Manager struct {
 	held         map[uint32]int    // objects and hash sequences of each principal
 	primaries    map[string]*primary
 	persistents  map[uint32]*persistent
-	commands     []uint32 // TPMA_CC of what the chip has; nil: not read yet
-	maxCommand   int      // TPM_PT_MAX_COMMAND_SIZE, once somebody has read it
-	trusted      authMemory
-	memory       Memory
-	allowances   map[uint32]allowance
-	seal         cipher.AEAD              // of saved contexts; nil until one is wanted
-	saved        uint64                   // contexts, counted
-	born         [8]byte                  // tells this manager's life from others under the same key
-	patience     time.Duration            // with the chip; then it is closed
-	pause        func(time.Duration) bool // false: the manager was closed
-	idle         *time.Timer
-	quiet        time.Time // since when
+
+	locality      uint8 // from which the chip takes commands
+	localityKnown bool
+
+	commands   []uint32 // TPMA_CC of what the chip has; nil: not read yet
+	maxCommand int      // TPM_PT_MAX_COMMAND_SIZE, once somebody has read it
+	trusted    authMemory
+	memory     Memory
+	allowances map[uint32]allowance
+	seal       cipher.AEAD              // of saved contexts; nil until one is wanted
+	saved      uint64                   // contexts, counted
+	born       [8]byte                  // tells this manager's life from others under the same key
+	patience   time.Duration            // with the chip; then it is closed
+	pause      func(time.Duration) bool // false: the manager was closed
+	idle       *time.Timer
+	quiet      time.Time // since when
 }
 
 // New makes the manager of one chip. It touches nothing before the first command.
@@ -161,9 +168,11 @@ func New(config Config) *Manager {
 
 // Options are what a Space is opened with.
 type Options struct {
-	UID    uint32                            // who calls. Root is not bound by what protects the chip from the others
-	Filter *filter.Filter                    // nil: filter.Default()
-	Denied func(filter.Decision, tpm2.TPMCC) // told of every command that was refused; nil: nobody is
+	UID      uint32                            // who calls. Root is not bound by what protects the chip from the others
+	Filter   *filter.Filter                    // nil: filter.Default()
+	Locality uint8                             // from which commands come
+	Limits   Limits                            // zero: the manager's
+	Denied   func(filter.Decision, tpm2.TPMCC) // told of every command that was refused; nil: nobody is
 }
 
 // Open gives a client its space.
@@ -171,10 +180,13 @@ func (m *Manager) Open(o Options) (*Space, error) {
 	if m.isClosed() {
 		return nil, ErrClosed
 	}
+	if err := m.config.mayComeFrom(o.Locality); err != nil {
+		return nil, err
+	}
 	if o.Filter == nil {
 		o.Filter = filter.Default()
 	}
-	s := &Space{manager: m, options: o, principal: m.PrincipalOf(o.UID), closed: make(chan struct{}), objects: map[uint32]*object{}, sequences: map[uint32]*sequence{},
+	s := &Space{manager: m, options: o, limits: o.Limits.or(m.limits), principal: m.PrincipalOf(o.UID), closed: make(chan struct{}), objects: map[uint32]*object{}, sequences: map[uint32]*sequence{},
 		sessions: map[uint32]*session{}, next: firstHandle}
 	s.narrowed.Store(o.Filter)
 	return s, nil
@@ -250,7 +262,7 @@ func (m *Manager) release() error {
 		m.endSession(s)
 	}
 	err := m.lastLook()
-	return errors.Join(err, m.closeChip())
+	return errors.Join(err, m.goHome(), m.closeChip())
 }
 
 // lastLook tries a little longer to find what a failure may have left.
@@ -271,5 +283,6 @@ func (m *Manager) closeChip() error {
 		return nil
 	}
 	m.setChip(nil)
+	m.localityKnown = false
 	return chip.Close()
 }

@@ -60,11 +60,11 @@ func (m *Manager) newSession(handle uint32, space *Space) *session {
 func (s *Space) sessionQuota() tpm2.TPMRC {
 	m := s.manager
 	switch {
-	case len(s.sessions) >= m.limits.Sessions:
+	case len(s.sessions) >= s.limits.Sessions:
 		return rcSessionQuota
 	case s.isRoot():
 		return 0
-	case m.sessionsOf(s.principal) >= m.limits.PrincipalSessions && !m.endParked(s.principal):
+	case m.sessionsOf(s.principal) >= s.limits.PrincipalSessions && !m.endParked(s.principal):
 		return rcSessionQuota
 	case len(m.sessions)-m.sessionsOf(root) >= unprivilegedSessions && !m.shedSession(holding{}):
 		return rcNoSessions

@@ -23,6 +23,7 @@ const (
 type Space struct {
 	manager   *Manager
 	options   Options
+	limits    Limits
 	principal uint32
 	closed    chan struct{}
 	once      sync.Once
@@ -206,7 +207,7 @@ func (s *Space) answer(c *wire.Command) ([]byte, error) {
 			return bytes.Clone(s.manager.persistents[c.Handle(0)].response), nil
 		}
 	case tpm2.TPMCCCreatePrimary:
-		if p := s.manager.primaries[primaryKey(c)]; p != nil {
+		if p := s.manager.primaries[s.primaryKey(c)]; p != nil {
 			return s.givePrimary(p), nil
 		}
 	}
@@ -232,8 +233,7 @@ func (s *Space) quota(c *wire.Command) tpm2.TPMRC {
 
 // full tells whether the client may have no more objects.
 func (s *Space) full() bool {
-	limits := s.manager.limits
-	return len(s.objects)+len(s.sequences) >= limits.Objects || !s.isRoot() && s.manager.held[s.principal] >= limits.PrincipalObjects
+	return len(s.objects)+len(s.sequences) >= s.limits.Objects || !s.isRoot() && s.manager.held[s.principal] >= s.limits.PrincipalObjects
 }
 
 // give makes a virtual handle for an object.

@@ -62,8 +62,9 @@ type after struct {
 
 // seconds are what follow first operands, by verb.
 var seconds = map[string][]after{
-	"filter":  {{"show", place{words: filter.Names()}}, {"explain", place{words: filter.CommandNames()}}},
-	"migrate": {{"export", place{kind: anyKey}}},
+	"filter":    {{"show", place{words: filter.Names()}}, {"explain", place{words: filter.CommandNames()}}},
+	"namespace": {{"show", place{}}, {"test", place{}}},
+	"migrate":   {{"export", place{kind: anyKey}}},
 }
 
 type valuedFlag struct {
@@ -79,7 +80,7 @@ var values = map[string]place{
 	"scheme":         {words: []string{schemePKCS1, schemePSS}},
 	"decrypt scheme": {words: []string{schemeOAEP, schemePKCS1}},
 	"bits":           {words: strings.Fields(strings.Trim(fmt.Sprint(keySizes), "[]"))},
-	"exponent":       {}, "label": {}, "id": {}, "salt": {}, "days": {}, "subject": {}, "san": {}, "uid": {}, "parent": {},
+	"exponent":       {}, "label": {}, "id": {}, "salt": {}, "days": {}, "subject": {}, "san": {}, "uid": {}, "parent": {}, "cgroup": {},
 	"nonce": {}, "challenge": {}, "new": {},
 	"attest ak": {kind: anyKey},
 }

@@ -32,6 +32,7 @@ var completed = []struct{ typed, line string }{
 	{"tpmkey filter explain TPM2_Dupl", "tpmkey filter explain TPM2_Duplicate "},
 	{"tpmkey filter explain -filter all TPM2_ChangeE", "tpmkey filter explain -filter all TPM2_ChangeEPS "},
 	{"tpmkey filter check what", "tpmkey filter check what-is-signed "},
+	{"tpmkey namespace te", "tpmkey namespace test "},
 	{"tpmkey migrate export ali", "tpmkey migrate export alice@laptop "},
 	{"tpmkey help ren", "tpmkey help rename "},
 	{"true; tpmkey sho", "true; tpmkey show "},
@@ -115,7 +116,7 @@ func TestOperandOf(t *testing.T) {
 	for verb, want := range map[string]place{
 		"new": {}, "list": {}, "show": {kind: anyKey}, "sign": {kind: anyKey}, "verify": {kind: anyKey}, "rename": {kind: anyKey}, "ssh": {},
 		"help": {kind: anyCommand}, "completion": {words: []string{"bash", "zsh", "fish"}}, "filter": {words: []string{"list", "show", "check", "explain"}},
-		"import": {kind: anyFile}, "migrate": {words: []string{"parent", "export", "import"}},
+		"import": {kind: anyFile}, "namespace": {words: []string{"list", "show", "test"}}, "migrate": {words: []string{"parent", "export", "import"}},
 	} {
 		v, err := verbOf(verb)
 		if err != nil {

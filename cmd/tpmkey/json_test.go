@@ -39,6 +39,7 @@ var jsonFields = []struct {
 	{[]string{"filter", "explain", "clear"}, "filter", explainNames, `"verdict": "deny"`},
 	{[]string{"filter", "explain", "sign"}, "filter", explainNames, `"conditional": true`},
 	{[]string{"filter", "explain", "hash"}, "filter", explainNames, `"verdict": "answer"`},
+	{[]string{"namespace", "test", "0"}, "namespace", []string{"uid", "refused", "namespace"}, `"uid": 0`},
 	{[]string{"cert", "-self-signed", "demo"}, "cert", certNames, `"subject": "CN=demo"`},
 	{[]string{"cert", "demo"}, "cert", certNames, `"pem": "-----BEGIN CERTIFICATE-----`},
 	{[]string{"device"}, "device", []string{"device", "chip", "managed", "boundary", "filter"}, `"boundary": false`},

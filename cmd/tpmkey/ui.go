@@ -26,6 +26,7 @@ type tool struct {
 	widened     string // profile of the filter that a verb needs where this process opens the chip; "": the default one
 	new         newOptions
 	filter      filterOptions
+	namespace   namespaceOptions
 	pem, yes    bool
 	tpmForm     bool
 	json, names bool

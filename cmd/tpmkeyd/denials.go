@@ -8,16 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
-	"golang.org/x/sys/unix"
-
-	"tpmkey.example/filter"
 	"tpmkey.example/rm/wire"
 )
-
-// logDenial tells the administrator which rule refused what of whom.
-func (s *server) logDenial(principal uint32, peer *unix.Ucred, d filter.Decision, code tpm2.TPMCC) {
-	s.denials.printf(s.log, principal, "denied uid=%d pid=%d %s: %s (rule %s)", peer.Uid, peer.Pid, nameOf(code), d.Why, d.Rule)
-}
 
 func nameOf(code tpm2.TPMCC) string {
 	if shape := wire.ShapeOf(code); shape != nil {

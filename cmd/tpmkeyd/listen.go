@@ -13,8 +13,11 @@ import (
 // Everybody may connect: the filter is what protects the chip.
 const socketMode = 0o666
 
-// listen makes the socket. One that a dead server left is replaced, one that somebody serves is not.
-func listen(path string) (*net.UnixListener, error) {
+// listen makes the socket for everybody.
+func listen(path string) (*net.UnixListener, error) { return listenFor(path, socketMode) }
+
+// listenFor makes a socket. One that a dead server left is replaced, one that somebody serves is not.
+func listenFor(path string, mode os.FileMode) (*net.UnixListener, error) {
 	if err := makeDirectory(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
@@ -30,7 +33,7 @@ func listen(path string) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, errors.Unwrap(err))
 	}
-	if err := os.Chmod(path, socketMode); err != nil {
+	if err := os.Chmod(path, mode); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("listen: %w", err)
 	}

@@ -16,7 +16,7 @@ import (
 	"syscall"
 
 	"tpmkey.example/filter"
-	"tpmkey.example/rm"
+	"tpmkey.example/namespace"
 	"tpmkey.example/rm/device"
 )
 
@@ -26,21 +26,31 @@ const (
 	exitUsage  = 2
 )
 
-const usage = `usage: tpmkeyd [-device SPEC] [-listen PATH] [-filter NAME] [-state DIR]
+const usage = `usage: tpmkeyd [-device SPEC]... [-listen PATH] [-node NAME]
+               [-filter NAME] [-namespaces FILE] [-state DIR]
 
-Serves the TPM to every local user on a Unix socket, through a filter that lets
-only RSA keys be made, loaded and used. What it refuses is logged with the
-reason.
+Serves the TPM to every local user on a Unix socket and, where the kernel has
+CUSE, as the device /dev/tpms, through a filter that lets only RSA keys be made,
+loaded and used. What it refuses is logged with the reason.
 
-  -device SPEC  the chip: /dev/tpm0 (the default), /dev/tpmrm0,
-                unix:PATH or tcp:HOST:PORT of an emulator
+  -device SPEC  a chip: /dev/tpm0, /dev/tpmrm0, unix:PATH[,ctrl=PATH] or
+                tcp:HOST:PORT[,ctrl=PORT] of an emulator, whose control channel
+                sets localities; may be given again for chip 1, 2, ...
+                (default: every /dev/tpm<n>, also one that comes later)
   -listen PATH  the socket (default /run/tpmkey/tpms.sock)
+  -node NAME    the device's name below /dev (default tpms); it must be there then
   -filter NAME  what everybody may send: a profile that "tpmkey filter list"
                 shows, or the path of a file with one (default rsa)
+  -namespaces FILE
+                who else gets what (default /etc/tpmkey/namespaces.toml, which may
+                be missing); try it with: tpmkey namespace test USER
   -state DIR    what must outlive the service (default /var/lib/tpmkey)
   -version      print the version, and serve nothing
 
 Exit codes: 0 it was told to stop; 1 it failed; 2 the command line means nothing.
+
+The signal HUP reads the namespaces again. Clients keep what they have; a mistake
+in the file changes nothing and is logged with its line.
 
 A wrong PIN that the TPM counts costs its user all such keys for 24 hours, so
 that nobody locks the TPM. The signal USR1 releases those users, each for one
@@ -53,9 +63,16 @@ func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 func command(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("tpmkeyd", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	spec := flags.String("device", "/dev/tpm0", "")
+	var specs []string
+	flags.Func("device", "", func(spec string) error {
+		specs = append(specs, spec)
+		return nil
+	})
 	path := flags.String("listen", strings.TrimPrefix(device.DefaultBroker, "broker:"), "")
+	node := flags.String("node", "", "")
 	profile := flags.String("filter", filter.Default().Name(), "")
+	rules := namespaces{}
+	flags.StringVar(&rules.path, "namespaces", namespace.Path, "")
 	dir := flags.String("state", "/var/lib/tpmkey", "")
 	asked := flags.Bool("version", false, "")
 	err := flags.Parse(args)
@@ -73,7 +90,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "tpmkeyd", version())
 		return 0
 	}
-	if err := run(*spec, *path, *profile, state{*dir}); err != nil {
+	if err := run(specs, *path, *node, *profile, &rules, state{*dir}); err != nil {
 		fmt.Fprintf(stderr, "tpmkeyd: error: %v\n", err)
 		return exitFailed
 	}
@@ -88,31 +105,49 @@ func version() string {
 }
 
 // run serves until it is told to stop, and then leaves neither a handle on the chip nor a socket.
-func run(spec, path, profile string, kept state) error {
+func run(specs []string, path, node, profile string, rules *namespaces, kept state) error {
 	allowed, err := readFilter(profile)
 	if err != nil {
 		return fmt.Errorf("filter: %w", err)
 	}
-	config, err := device.OpenChip(spec)
+	logger := log.New(os.Stderr, "tpmkeyd: ", 0)
+	tpms, err := openChips(specs)
 	if err != nil {
 		return err
 	}
-	logger := log.New(os.Stderr, "tpmkeyd: ", 0)
-	config.ContextKey, config.Remember = kept.contextKey, kept.remember(logger)
-	if config.Memory, err = kept.memory(); err != nil {
+	defer tpms.close()
+	tpms.complete, tpms.owner = kept.complete(logger), (&principals{path: "/etc/subuid", log: logger}).of
+	if err := tpms.prepare(); err != nil {
 		return err
 	}
-	config.PrincipalOf = (&principals{path: "/etc/subuid", log: logger}).of
-	manager := rm.New(config)
-	defer manager.Close()
+	if len(specs) == 0 {
+		err = tpms.probe(logger)
+	}
+	if err != nil {
+		return err
+	}
 	listener, err := listen(path)
 	if err != nil {
 		return err
 	}
+	rules.everybody, rules.optional = grant{filter: allowed, chip: anyChip}, rules.path == namespace.Path
+	s := newServer(tpms, rules, logger)
+	if err := rules.reload(s); err != nil {
+		listener.Close()
+		return err
+	}
+	defer s.vtpms.closeAll()
+	defer s.doors.closeAll()
+	leave, err := s.serveNodeIfPossible(node)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	defer leave()
 	stopped, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	defer pardonOnSignal(manager, logger)()
-	s := newServer(manager, allowed, logger)
-	s.log.Printf("serving %s on %s, filter %s", spec, path, allowed.Name())
+	defer pardonOnSignal(tpms, logger)()
+	defer rules.reloadOnSignal(s, logger)()
+	s.log.Printf("serving %s on %s, filter %s", tpms, path, allowed.Name())
 	return s.serve(stopped, listener)
 }

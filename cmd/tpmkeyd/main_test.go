@@ -13,7 +13,7 @@ func TestCommandLines(t *testing.T) {
 		code        int
 		says, fails string
 	}{
-		{"-h", 0, "usage: tpmkeyd [-device SPEC]", ""},
+		{"-h", 0, "usage: tpmkeyd [-device SPEC]... ", ""},
 		{"-version", 0, "tpmkeyd ", ""},
 		{"--version", 0, "tpmkeyd ", ""},
 		{"foo", exitUsage, "", `it takes flags only, not "foo"; run: tpmkeyd -h`},

@@ -3,28 +3,12 @@ package main
 import (
 	"fmt"
 	"log"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
-
-	"tpmkey.example/rm"
 )
 
-// pardonOnSignal lets the administrator release those whom the lockout budget refuses: only root, and who runs the service, can send it a signal. It is not
-// SIGHUP, which comes by itself when the terminal goes that the service was started on.
-func pardonOnSignal(m *rm.Manager, l *log.Logger) (stop func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGUSR1)
-	go func() {
-		for range signals {
-			l.Printf("SIGUSR1: %s", whoIsPardoned(m.Pardon()))
-		}
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(signals)
-	}
+// pardonOnSignal lets the administrator release those whom the lockout budget refuses.
+func pardonOnSignal(c *chips, l *log.Logger) (stop func()) {
+	return onSignal(pardonSignal, func() { l.Printf("SIGUSR1: %s", whoIsPardoned(c.pardon())) })
 }
 
 func whoIsPardoned(principals []uint32) string {

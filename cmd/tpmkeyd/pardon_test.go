@@ -14,9 +14,12 @@ func TestPardonOnSignal(t *testing.T) {
 	j, kept := &journal{}, state{t.TempDir()}
 	logger := log.New(j, "", 0)
 	memory := rm.Memory{Lockout: map[uint32]time.Time{1000: time.Now().Add(time.Hour), 7: time.Now().Add(time.Hour)}}
-	m := rm.New(rm.Config{Memory: memory, Remember: kept.remember(logger)})
-	defer m.Close()
-	stop := pardonOnSignal(m, logger)
+	c := &chips{named: []rm.Config{{Memory: memory, Remember: kept.remember(logger, 0)}}}
+	defer c.close()
+	if err := c.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	stop := pardonOnSignal(c, logger)
 	defer stop()
 	for _, want := range []string{
 		"SIGUSR1: no longer refused keys with PINs that the TPM counts: uid 7, 1000\n",
@@ -27,7 +30,7 @@ func TestPardonOnSignal(t *testing.T) {
 		}
 		j.await(t, want)
 	}
-	if after, err := kept.memory(); err != nil || len(after.Lockout) > 0 {
+	if after, err := kept.memory(0); err != nil || len(after.Lockout) > 0 {
 		t.Errorf("kept is %v, %v", after.Lockout, err)
 	}
 }

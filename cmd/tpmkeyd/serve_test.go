@@ -83,7 +83,9 @@ func startAt(t *testing.T, spec, path string) (*journal, func()) {
 	j := &journal{}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- newServer(rm.New(config), filter.Default(), log.New(j, "", 0)).serve(ctx, listener) }()
+	go func() {
+		ended <- newServer(&chips{named: []rm.Config{config}}, everybody(), log.New(j, "", 0)).serve(ctx, listener)
+	}()
 	return j, sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -254,21 +256,23 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
+// everybody gets the default filter.
+func everybody() *namespaces {
+	return &namespaces{everybody: grant{filter: filter.Default(), chip: anyChip}}
+}
+
 func TestConnectionsOfOneUser(t *testing.T) {
 	s := newServer(nil, nil, nil)
-	var conns []net.Conn
 	for i := range maxConnections + 1 {
-		conn := &net.UnixConn{}
-		if s.admit(conn, 1000) != (i < maxConnections) {
+		if s.admit(1000, grant{}.mostConnections()) != (i < maxConnections) {
 			t.Errorf("connection %d", i)
 		}
-		conns = append(conns, conn)
 	}
-	if !s.admit(&net.UnixConn{}, 1001) {
-		t.Error("another user is kept out")
+	if !s.admit(1001, 1) || s.admit(1001, 1) {
+		t.Error("another user is kept out, or let in twice")
 	}
-	s.forget(conns[0])
-	if !s.admit(conns[0], 1000) {
+	s.dismiss(1000)
+	if !s.admit(1000, maxConnections) {
 		t.Error("a place that was given up is not given out again")
 	}
 }

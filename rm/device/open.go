@@ -66,20 +66,38 @@ func open(s Spec, f *filter.Filter) (*Device, error) {
 	return &Device{spec: s, sender: space, manager: manager, opening: opening}, nil
 }
 
-// OpenChip gives what a manager of the chip behind a raw spec needs: how to open it, and who else uses it.
-func OpenChip(spec string) (rm.Config, error) {
-	s, err := ParseSpec(spec)
+// Chip gives what a manager of the chip behind a raw spec needs: how to open it, and who else uses it. Whether it can be opened shows at the first command.
+func Chip(spec string) (rm.Config, error) {
+	s, err := rawSpec(spec)
 	if err != nil {
 		return rm.Config{}, err
 	}
-	if s.Managed() {
-		return rm.Config{}, fmt.Errorf("device %q: has a manager already; name a raw one", spec)
+	return chipConfig(&opening{spec: s}), nil
+}
+
+// OpenChip is Chip of one that can be opened now.
+func OpenChip(spec string) (rm.Config, error) {
+	s, err := rawSpec(spec)
+	if err != nil {
+		return rm.Config{}, err
 	}
 	first, err := connect(s)
 	if err != nil {
 		return rm.Config{}, err
 	}
-	return rm.Config{Sharing: sharing(s), Open: (&opening{spec: s, first: first}).open}, nil
+	return chipConfig(&opening{spec: s, first: first}), nil
+}
+
+func chipConfig(o *opening) rm.Config {
+	return rm.Config{Sharing: sharing(o.spec), Open: o.open, Localities: o.spec.Control != ""}
+}
+
+func rawSpec(spec string) (Spec, error) {
+	s, err := ParseSpec(spec)
+	if err == nil && s.Managed() {
+		err = fmt.Errorf("device %q: has a manager already; name a raw one", spec)
+	}
+	return s, err
 }
 
 // An opening is how a manager comes to its chip: one that was opened to see whether it can be, and later, whenever it was given back, it opens it anew.
@@ -128,6 +146,9 @@ const resourceManaged = "/dev/tpmrm"
 
 // connect opens the connection itself. The errors name the device, and say what can be done.
 func connect(s Spec) (rm.Chip, error) {
+	if s.Control != "" {
+		return connectWithControl(s)
+	}
 	switch s.kind {
 	case unixSocket:
 		return connectUnix(s, nil)

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"tpmkey.example/filter"
+	"tpmkey.example/namespace"
+)
+
+const namespaceDetails = `
+  list               the namespaces, in the order in which they are tried
+  show NAME          who is in a namespace, and what it gives
+  test USER          which namespace a user gets, who is named or numbered
+
+  -file FILE         in place of /etc/tpmkey/namespaces.toml
+  -cgroup PATH       test: in which cgroup, as /proc/PID/cgroup has it
+  -socket PATH       test: by which socket (default: the one for everybody)
+  -json              list: an array of namespaces; show: one; test: an object:
+                     uid, refused, namespace (null: what everybody gets).
+                     A namespace: name, line, uid, gid, cgroup, socket (null, or
+                     path, mode), filter, chip (null: the first), locality,
+                     connections, objects, objectsPerUser, sessions,
+                     sessionsPerUser (0: what everybody gets)
+
+tpmkeyd itself reads the file when it starts and at the signal HUP.
+`
+
+type namespaceOptions struct{ file, cgroup, socket string }
+
+func namespaceFlags(f *flag.FlagSet, t *tool) {
+	jsonFlags(f, t)
+	f.StringVar(&t.namespace.file, "file", namespace.Path, "")
+	f.StringVar(&t.namespace.cgroup, "cgroup", "", "")
+	f.StringVar(&t.namespace.socket, "socket", "", "")
+}
+
+// namespaceVerbs are what tpmkey namespace does, and how many operands each takes.
+var namespaceVerbs = map[string]struct {
+	operand string
+	run     func(*tool, *namespace.Set, string) error
+}{
+	"list": {"", (*tool).listNamespaces},
+	"show": {"NAME", (*tool).showNamespace},
+	"test": {"USER", (*tool).testNamespace},
+}
+
+func runNamespace(t *tool, args []string) error {
+	if len(args) == 0 {
+		return usageError("it takes list, show or test; run: tpmkey help namespace")
+	}
+	v, ok := namespaceVerbs[args[0]]
+	operands := args[1:]
+	switch {
+	case !ok:
+		return usageError(fmt.Sprintf("namespace does list, show and test, not %q; run: tpmkey help namespace", args[0]))
+	case len(operands) != min(len(v.operand), 1):
+		return usageError(strings.TrimSpace("it is used as: tpmkey namespace " + args[0] + " " + v.operand))
+	case args[0] != "test" && t.namespace.cgroup+t.namespace.socket != "":
+		return usageError(fmt.Sprintf("namespace %s takes neither -cgroup nor -socket; run: tpmkey help namespace", args[0]))
+	}
+	set, err := t.readNamespaces()
+	if err != nil {
+		return err
+	}
+	return v.run(t, set, strings.Join(operands, ""))
+}
+
+// readNamespaces reads the file as tpmkeyd does. Where there is none everybody gets the same.
+func (t *tool) readNamespaces() (*namespace.Set, error) {
+	path := t.namespace.file
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && path == namespace.Path {
+		return &namespace.Set{}, nil
+	}
+	text, err := t.readText(path, namespace.MaxSize)
+	if err != nil {
+		return nil, err
+	}
+	set, err := namespace.Parse(text, t.readGranted)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", fileName(path), err)
+	}
+	return set, nil
+}
+
+// readGranted reads a profile that a namespace names. One that may not be read is known by its path only.
+func (t *tool) readGranted(path string) (*filter.Filter, error) {
+	f, err := t.readProfile(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, nil
+	}
+	return f, err
+}
+
+func (t *tool) listNamespaces(set *namespace.Set, _ string) error {
+	if t.json {
+		all := []namespaceFields{}
+		for i := range set.Namespaces {
+			all = append(all, fieldsOfNamespace(&set.Namespaces[i]))
+		}
+		return t.printJSON(all)
+	}
+	if len(set.Namespaces) == 0 {
+		t.say("no namespaces: everybody gets what tpmkeyd's own -filter lets through")
+		return nil
+	}
+	w := tabwriter.NewWriter(t.stdout, 0, 8, 2, ' ', 0)
+	for i := range set.Namespaces {
+		n := &set.Namespaces[i]
+		fmt.Fprintf(w, "%s\t%s\t%s\n", n.Name, whoIsIn(n), whatItGives(n))
+	}
+	return w.Flush()
+}
+
+func (t *tool) showNamespace(set *namespace.Set, name string) error {
+	n := set.Named(name)
+	if n == nil {
+		return fmt.Errorf("there is no namespace %q; run: tpmkey namespace list", name)
+	}
+	return t.printNamespace(n)
+}
+
+func (t *tool) printNamespace(n *namespace.Namespace) error {
+	if t.json {
+		return t.printJSON(fieldsOfNamespace(n))
+	}
+	w := tabwriter.NewWriter(t.stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(w, "name:\t%s\nline:\t%d\nwho:\t%s\ngets:\t%s\n", n.Name, n.Line, whoIsIn(n), whatItGives(n))
+	return w.Flush()
+}
+
+// testNamespace says what a user would get who connects now.
+func (t *tool) testNamespace(set *namespace.Set, who string) error {
+	c, err := t.callerNamed(who)
+	if err != nil {
+		return err
+	}
+	n, refused := set.Of(c)
+	if set.AsksForCgroups() && c.Cgroups == nil {
+		t.say("hint: some namespaces ask for a cgroup and were passed over; name one: -cgroup /user.slice/")
+	}
+	switch {
+	case t.json:
+		return t.printJSON(testFieldsOf(c.UID, n, refused))
+	case refused:
+		_, err = fmt.Fprintln(t.stdout, "refused: the socket belongs to a namespace that this user is not in")
+	case n == nil:
+		_, err = fmt.Fprintln(t.stdout, "no namespace: what everybody gets, by tpmkeyd's own -filter")
+	default:
+		err = t.printNamespace(n)
+	}
+	return err
+}
+
+// callerNamed is a user as the kernel would name him to tpmkeyd.
+func (t *tool) callerNamed(who string) (c namespace.Caller, err error) {
+	if c.UID, err = namespace.ID(who); err != nil {
+		return c, err
+	}
+	c.Socket = t.namespace.socket
+	if t.namespace.cgroup != "" {
+		c.Cgroups = []string{t.namespace.cgroup}
+	}
+	u, err := user.LookupId(strconv.FormatUint(uint64(c.UID), 10))
+	if err != nil {
+		return c, nil // a uid without a name has no groups either
+	}
+	groups, err := u.GroupIds()
+	for _, text := range groups {
+		if gid, err := strconv.ParseUint(text, 10, 32); err == nil {
+			c.GIDs = append(c.GIDs, uint32(gid))
+		}
+	}
+	return c, err
+}
+
+// whoIsIn says in words who gets into a namespace.
+func whoIsIn(n *namespace.Namespace) string {
+	var all []string
+	if n.Socket != nil {
+		all = append(all, "by "+n.Socket.Path)
+	}
+	for name, ids := range map[string][]namespace.IDRange{"uid": n.UIDs, "gid": n.GIDs} {
+		if ids != nil {
+			all = append(all, name+" "+strings.Join(rangesOf(ids), ", "))
+		}
+	}
+	slices.Sort(all)
+	if n.Cgroups != nil {
+		all = append(all, "cgroup "+strings.Join(n.Cgroups, ", "))
+	}
+	if len(all) == 0 {
+		return "everybody"
+	}
+	return strings.Join(all, "; ")
+}
+
+func rangesOf(ids []namespace.IDRange) []string {
+	list := []string{}
+	for _, r := range ids {
+		if r.First == r.Last {
+			list = append(list, fmt.Sprint(r.First))
+		} else {
+			list = append(list, fmt.Sprintf("%d-%d", r.First, r.Last))
+		}
+	}
+	return list
+}
+
+// whatItGives says in words what is not as for everybody.
+func whatItGives(n *namespace.Namespace) string {
+	gives := []string{"filter " + filterOf(n)}
+	if n.Source == "" {
+		gives[0] = "everybody's filter"
+	}
+	if n.Chip != namespace.AnyChip {
+		gives = append(gives, fmt.Sprintf("chip %d", n.Chip))
+	}
+	if n.Locality > 0 {
+		gives = append(gives, fmt.Sprintf("locality %d", n.Locality))
+	}
+	for _, limit := range []struct {
+		what string
+		n    int
+	}{
+		{"connections of a user", n.Limits.Connections}, {"objects", n.Limits.Objects}, {"objects of a user", n.Limits.ObjectsPerUser},
+		{"sessions", n.Limits.Sessions}, {"sessions of a user", n.Limits.SessionsPerUser},
+	} {
+		if limit.n > 0 {
+			gives = append(gives, fmt.Sprintf("at most %d %s", limit.n, limit.what))
+		}
+	}
+	return strings.Join(gives, ", ")
+}
+
+func filterOf(n *namespace.Namespace) string {
+	if n.Filter == nil || n.Filter.Name() == n.Source {
+		return n.Source
+	}
+	return fmt.Sprintf("%s (%s)", n.Filter.Name(), n.Source)
+}
+
+// namespaceFields is a namespace.
+type namespaceFields struct {
+	Name            string        `json:"name"`
+	Line            int           `json:"line"`
+	UID             []string      `json:"uid"`
+	GID             []string      `json:"gid"`
+	Cgroup          []string      `json:"cgroup"`
+	Socket          *socketFields `json:"socket"`
+	Filter          string        `json:"filter"`
+	Chip            *int          `json:"chip"`
+	Locality        uint8         `json:"locality"`
+	Connections     int           `json:"connections"`
+	Objects         int           `json:"objects"`
+	ObjectsPerUser  int           `json:"objectsPerUser"`
+	Sessions        int           `json:"sessions"`
+	SessionsPerUser int           `json:"sessionsPerUser"`
+}
+
+type socketFields struct {
+	Path string `json:"path"`
+	Mode string `json:"mode"`
+}
+
+type testFields struct {
+	UID       uint32           `json:"uid"`
+	Refused   bool             `json:"refused"`
+	Namespace *namespaceFields `json:"namespace"`
+}
+
+func fieldsOfNamespace(n *namespace.Namespace) namespaceFields {
+	l := n.Limits
+	fields := namespaceFields{Name: n.Name, Line: n.Line, UID: rangesOf(n.UIDs), GID: rangesOf(n.GIDs), Cgroup: append([]string{}, n.Cgroups...), Filter: n.Source,
+		Locality: n.Locality, Connections: l.Connections, Objects: l.Objects, ObjectsPerUser: l.ObjectsPerUser, Sessions: l.Sessions, SessionsPerUser: l.SessionsPerUser}
+	if n.Socket != nil {
+		fields.Socket = &socketFields{n.Socket.Path, fmt.Sprintf("%04o", n.Socket.Mode)}
+	}
+	if n.Chip != namespace.AnyChip {
+		fields.Chip = &n.Chip
+	}
+	return fields
+}
+
+func testFieldsOf(uid uint32, n *namespace.Namespace, refused bool) testFields {
+	fields := testFields{UID: uid, Refused: refused}
+	if n != nil {
+		found := fieldsOfNamespace(n)
+		fields.Namespace = &found
+	}
+	return fields
+}
