@@ -119,7 +119,7 @@ static char **argument_block(void)
 	block[at++] = program_invocation_name;
 	block[at++] = NULL;
 	block[at++] = debug;
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < count && from[i]; i++) { /* another thread may take one out */
 		if (strncmp(from[i], debug, sizeof "GODEBUG") == 0)
 			continue;
 		block[at] = strdup(from[i]);
