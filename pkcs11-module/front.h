@@ -19,7 +19,7 @@ enum tpmkey_function {
 #include "functions.h"
 };
 
-/* Added to the number of a function whose pointers cannot be followed; nothing comes after it. */
+/* Added to the number of a function whose pointers cannot be followed; only its first argument comes after it. */
 #define TPMKEY_MALFORMED ((uint64_t)1 << 32)
 
 /* start.c: the core, started at the first C_Initialize, and calls of it. A response is in memory from malloc. */

@@ -211,6 +211,7 @@ static void begin(struct message *m, uint64_t function)
 const unsigned char *tpmkey_write_request(struct message *m, uint64_t function, const unsigned char *shapes, const struct argument *a)
 {
 	static const unsigned char nowhere[] = { as_end };
+	const struct argument *first = a;
 	const unsigned char *s;
 
 	begin(m, function);
@@ -222,5 +223,6 @@ const unsigned char *tpmkey_write_request(struct message *m, uint64_t function, 
 		return shapes;
 	tpmkey_wipe(m->bytes, m->at);
 	begin(m, function | TPMKEY_MALFORMED); /* the core says what that means in its state */
+	put_number(m, *shapes == as_number ? first->number : 0);
 	return nowhere;
 }

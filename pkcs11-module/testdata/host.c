@@ -201,6 +201,18 @@ static CK_RV lock(void *mutex)
 	return CKR_OK;
 }
 
+/* What cannot be followed ends what it is of, as any other failure. */
+static void ended(CK_SESSION_HANDLE s)
+{
+	CK_MECHANISM sha256 = { CKM_SHA256, NULL, 0 };
+	CK_BYTE data[4] = { 0 }, out[32];
+	CK_ULONG size = sizeof out;
+
+	CHECK(CKR_OK, f->C_DigestInit(s, &sha256));
+	CHECK(CKR_ARGUMENTS_BAD, f->C_Digest(s, data, sizeof data, out, NULL));
+	CHECK(CKR_OPERATION_NOT_INITIALIZED, f->C_Digest(s, data, sizeof data, out, &size));
+}
+
 static void null(void)
 {
 	CK_SESSION_HANDLE s;
@@ -222,6 +234,7 @@ static void null(void)
 	messages(s, CKR_FUNCTION_NOT_SUPPORTED);
 	sign(s, private_key(s));
 	all(s, CKR_ARGUMENTS_BAD);
+	ended(s);
 	sign(s, private_key(s));
 	CHECK(CKR_OK, f->C_Finalize(NULL));
 	all(s, CKR_CRYPTOKI_NOT_INITIALIZED);

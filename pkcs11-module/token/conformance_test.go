@@ -105,25 +105,50 @@ func TestConformance(t *testing.T) {
 			call(CKR_OPERATION_NOT_INITIALIZED, fnDigestKey, public), call(CKR_OK, fnDigestInit, sha256), call(CKR_KEY_INDIGESTIBLE, fnDigestKey, public),
 			call(CKR_OPERATION_NOT_INITIALIZED, fnDigestFinal, have(32)),
 		},
-		"5.8.2: not all at once after a part, which ends it": {
-			call(CKR_OK, fnEncryptInit, pkcs, public), call(CKR_OK, fnEncryptUpdate, str(data), have(256)), call(CKR_OPERATION_NOT_INITIALIZED, fnEncrypt, str(data), have(256)),
-			call(CKR_OPERATION_NOT_INITIALIZED, fnEncryptFinal, have(256)),
+		"5.8.2: not all at once after a part, and it goes on": {
+			call(CKR_OK, fnEncryptInit, pkcs, public), call(CKR_OK, fnEncryptUpdate, str(data), have(256)), call(CKR_OPERATION_ACTIVE, fnEncrypt, str(data), have(256)),
+			call(CKR_OK, fnEncryptFinal, have(256)),
 		},
 		"5.9.2: nor in decryption": {
-			call(CKR_OK, fnDecryptInit, pkcs, private), call(CKR_OK, fnDecryptUpdate, str(data), have(256)), call(CKR_OPERATION_NOT_INITIALIZED, fnDecrypt, str(data), have(256)),
-			call(CKR_OPERATION_NOT_INITIALIZED, fnDecryptFinal, have(256)),
+			call(CKR_OK, fnDecryptInit, pkcs, private), call(CKR_OK, fnDecryptUpdate, str(data), have(256)), call(CKR_OPERATION_ACTIVE, fnDecrypt, str(data), have(256)),
+			call(CKR_ENCRYPTED_DATA_LEN_RANGE, fnDecryptFinal, have(256)),
 		},
 		"5.10.2: nor in digests": {
-			call(CKR_OK, fnDigestInit, sha256), call(CKR_OK, fnDigestUpdate, str(data)), call(CKR_OPERATION_NOT_INITIALIZED, fnDigest, str(data), have(32)),
-			call(CKR_OPERATION_NOT_INITIALIZED, fnDigestFinal, have(32)),
+			call(CKR_OK, fnDigestInit, sha256), call(CKR_OK, fnDigestUpdate, str(data)), call(CKR_OPERATION_ACTIVE, fnDigest, str(data), have(32)),
+			call(CKR_OK, fnDigestFinal, have(32)),
 		},
 		"5.11.2: nor in signatures": {
-			call(CKR_OK, fnSignInit, hashed, private), call(CKR_OK, fnSignUpdate, str(data)), call(CKR_OPERATION_NOT_INITIALIZED, fnSign, str(data), have(256)),
-			call(CKR_OPERATION_NOT_INITIALIZED, fnSignFinal, have(256)),
+			call(CKR_OK, fnSignInit, hashed, private), call(CKR_OK, fnSignUpdate, str(data)), call(CKR_OPERATION_ACTIVE, fnSign, str(data), have(256)),
+			call(CKR_OK, fnSignFinal, have(256)),
 		},
 		"5.13.2: nor in verification": {
-			call(CKR_OK, fnVerifyInit, hashed, public), call(CKR_OK, fnVerifyUpdate, str(data)), call(CKR_OPERATION_NOT_INITIALIZED, fnVerify, str(data), str(make([]byte, 256))),
-			call(CKR_OPERATION_NOT_INITIALIZED, fnVerifyFinal, str(make([]byte, 256))),
+			call(CKR_OK, fnVerifyInit, hashed, public), call(CKR_OK, fnVerifyUpdate, str(data)), call(CKR_OPERATION_ACTIVE, fnVerify, str(data), str(make([]byte, 256))),
+			call(CKR_SIGNATURE_INVALID, fnVerifyFinal, str(make([]byte, 256))),
+		},
+		"5.8.3: no part after all at once, which ends it": {
+			call(CKR_OK, fnEncryptInit, pkcs, public), call(CKR_OK, fnEncrypt, str(data), ask()), call(CKR_OPERATION_ACTIVE, fnEncryptUpdate, str(data), have(256)),
+			call(CKR_OPERATION_NOT_INITIALIZED, fnEncrypt, str(data), have(256)),
+		},
+		"5.10.5: nor its end": {
+			call(CKR_OK, fnDigestInit, sha256), call(CKR_BUFFER_TOO_SMALL, fnDigest, str(data), have(1)), call(CKR_OPERATION_ACTIVE, fnDigestFinal, have(32)),
+			call(CKR_OPERATION_NOT_INITIALIZED, fnDigest, str(data), have(32)),
+		},
+		"5.11.3: nor in signatures": {
+			call(CKR_OK, fnSignInit, hashed, private), call(CKR_OK, fnSign, str(data), ask()), call(CKR_OPERATION_ACTIVE, fnSignUpdate, str(data)),
+			call(CKR_OPERATION_NOT_INITIALIZED, fnSignFinal, have(256)),
+		},
+		"11.1: pointers to nowhere end what they are of": {
+			call(CKR_OK, fnDigestInit, sha256), call(CKR_ARGUMENTS_BAD, malformed+fnDigest), call(CKR_OPERATION_NOT_INITIALIZED, fnDigest, str(data), have(32)),
+			call(CKR_OK, fnSignInit, hashed, private), call(CKR_ARGUMENTS_BAD, malformed+fnSignUpdate), call(CKR_OPERATION_NOT_INITIALIZED, fnSignUpdate, str(data)),
+			call(CKR_OK, fnVerifyInit, hashed, public), call(CKR_ARGUMENTS_BAD, malformed+fnSignFinal), call(CKR_OK, fnVerifyUpdate, str(data)),
+			call(CKR_ARGUMENTS_BAD, malformed+fnVerifyFinal), call(CKR_OPERATION_NOT_INITIALIZED, fnVerifyFinal, str(data)),
+		},
+		"5.7.6: what is sensitive, or does not leave, stays so": {
+			call(CKR_ATTRIBUTE_READ_ONLY, fnSetAttributeValue, private, attrs(attribute{CKA_SENSITIVE, boolean(false)})),
+			call(CKR_ATTRIBUTE_READ_ONLY, fnSetAttributeValue, private, attrs(attribute{CKA_EXTRACTABLE, boolean(true)})),
+			call(CKR_ATTRIBUTE_READ_ONLY, fnSetAttributeValue, private, attrs(attribute{CKA_CLASS, number(CKO_DATA)})),
+			call(CKR_ATTRIBUTE_READ_ONLY, fnCopyObject, private, attrs(attribute{CKA_CLASS, number(CKO_DATA)})),
+			call(CKR_OK, fnSetAttributeValue, private, attrs(attribute{CKA_SENSITIVE, boolean(true)})),
 		},
 		"5.9.2: a ciphertext of another length, and a bad one, end it": {
 			call(CKR_OK, fnDecryptInit, pkcs, private), call(CKR_ENCRYPTED_DATA_LEN_RANGE, fnDecrypt, str(data), have(256)), call(CKR_OK, fnDecryptInit, pkcs, private),

@@ -1,5 +1,14 @@
 package token
 
+// endedBy are the functions whose failure ends an operation.
+var endedBy = map[uint64]kind{
+	31: encrypting, 32: encrypting, 33: encrypting,
+	35: decrypting, 36: decrypting, 37: decrypting,
+	39: digesting, 40: digesting, 42: digesting,
+	44: signing, 45: signing, 46: signing, 48: signRecovering,
+	50: verifying, 51: verifying, 52: verifying, 54: verifyRecovering,
+}
+
 // functions has a row for each number of the front: the order of CK_FUNCTION_LIST (PKCS #11 v2.40, 3.7), counted from 1, and of what
 // CK_FUNCTION_LIST_3_0 has after it.
 var functions = [...]function{

@@ -33,8 +33,25 @@ func NewLibrary(open func() *provider.Provider, log func(string)) *Library {
 	return &Library{open: open, log: log}
 }
 
-// malformed is added to the number of a function whose pointers the front could not follow.
+// malformed is added to the number of a function whose pointers the front could not follow. Its first argument alone comes with it, which is the session's
+// handle where it has one.
 const malformed = 1 << 32
+
+// refuseMalformed answers such a call. It ends the operation that it is of, as every other failure does.
+func (l *Library) refuseMalformed(function, handle uint64) CKR {
+	l.mu.Lock()
+	ready, s := l.keys != nil, l.sessions[handle]
+	l.mu.Unlock()
+	if !ready {
+		return CKR_CRYPTOKI_NOT_INITIALIZED
+	}
+	if k, ends := endedBy[function]; ends && s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.cancel(k)
+	}
+	return CKR_ARGUMENTS_BAD
+}
 
 // Call answers one request of the front. A panic is ours, never the host's.
 func (l *Library) Call(message []byte) (answer []byte) {
@@ -47,8 +64,7 @@ func (l *Library) Call(message []byte) (answer []byte) {
 		}
 	}()
 	if function&malformed != 0 {
-		rv := initialized(func(*Library, *request, *response) CKR { return CKR_ARGUMENTS_BAD })(l, r, nil)
-		return new(response).number(uint64(rv)).b
+		return new(response).number(uint64(l.refuseMalformed(function&^malformed, r.number()))).b
 	}
 	if function >= uint64(len(functions)) || functions[function] == nil {
 		return new(response).number(uint64(CKR_FUNCTION_NOT_SUPPORTED)).b

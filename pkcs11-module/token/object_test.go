@@ -312,12 +312,15 @@ func TestKeyAttributes(t *testing.T) {
 		h.wantValue(s, o[1], CKA_LABEL, []byte("renamed"))
 		h.wantValue(s, o[1], CKA_ID, []byte{8, 9})
 	}
-	for want, list := range map[CKR]template{
-		CKR_ATTRIBUTE_READ_ONLY:     {{CKA_MODULUS, []byte{1}}},
-		CKR_TEMPLATE_INCONSISTENT:   {{CKA_SENSITIVE, boolean(false)}},
-		CKR_ATTRIBUTE_VALUE_INVALID: {named("a\nb")},
+	for _, row := range []struct {
+		want CKR
+		a    attribute
+	}{
+		{CKR_ATTRIBUTE_READ_ONLY, attribute{CKA_MODULUS, []byte{1}}},
+		{CKR_ATTRIBUTE_READ_ONLY, attribute{CKA_SENSITIVE, boolean(false)}},
+		{CKR_ATTRIBUTE_VALUE_INVALID, named("a\nb")},
 	} {
-		h.want(want, fnSetAttributeValue, s, private, attrs(list...))
+		h.want(row.want, fnSetAttributeValue, s, private, attrs(row.a))
 	}
 	h.want(CKR_SESSION_READ_ONLY, fnSetAttributeValue, num(h.want(CKR_OK, fnOpenSession, num(slotID), num(CKF_SERIAL_SESSION)).number()), private, attrs(named("x")))
 }

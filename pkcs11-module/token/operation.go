@@ -51,6 +51,7 @@ type operation struct {
 	digest hash.Hash // over the data, where the mechanism computes one
 	data   []byte    // else the data itself
 	begun  bool      // …Update was called
+	atOnce bool      // all data was given at once, and the host has no result yet
 	login  int       // that it began in; a logout ends what needs one
 	result []byte    // a plaintext or recovered data that did not fit into the host's room
 }
@@ -208,6 +209,9 @@ func (s *session) update(k kind, r *request) CKR {
 	case r.bad:
 		s.cancel(k)
 		return CKR_ARGUMENTS_BAD
+	case o.atOnce:
+		s.cancel(k)
+		return CKR_OPERATION_ACTIVE
 	}
 	o.begun = true
 	o.add(part)
@@ -222,23 +226,23 @@ func (s *session) updateWithoutOutput(k kind, r *request, out *response) CKR {
 	return out.fill(r.room(), nil)
 }
 
-// whole is the operation of a function that takes all data at once. It cannot follow an update of it, and ends it then (5.8 to 5.13).
+// whole is the operation of a function that takes all data at once. It is not for one in several parts, which goes on (5.8 to 5.13).
 func (s *session) whole(k kind, r *request) (*operation, CKR) {
 	o := s.running(k)
 	switch {
 	case o == nil:
 		return nil, CKR_OPERATION_NOT_INITIALIZED
-	case o.begun:
-		s.cancel(k)
-		return nil, CKR_OPERATION_NOT_INITIALIZED
 	case r.bad:
 		s.cancel(k)
 		return nil, CKR_ARGUMENTS_BAD
+	case o.begun:
+		return nil, CKR_OPERATION_ACTIVE
 	}
+	o.atOnce = true
 	return o, CKR_OK
 }
 
-// final is the operation of a …Final function.
+// final is the operation of a …Final function, whose failure ends it.
 func (s *session) final(k kind, r *request) (*operation, CKR) {
 	o := s.running(k)
 	switch {
@@ -247,6 +251,9 @@ func (s *session) final(k kind, r *request) (*operation, CKR) {
 	case r.bad:
 		s.cancel(k)
 		return nil, CKR_ARGUMENTS_BAD
+	case o.atOnce:
+		s.cancel(k)
+		return nil, CKR_OPERATION_ACTIVE
 	}
 	return o, CKR_OK
 }

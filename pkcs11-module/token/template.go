@@ -72,6 +72,8 @@ func (a attribute) check(class uint64, when int) CKR {
 	case row.form(a.value):
 	case isBoolean(a.value) && !row.form(boolean(!isTrue(a.value))):
 		return CKR_ATTRIBUTE_VALUE_INVALID
+	case isBoolean(a.value) && when&making == 0:
+		return CKR_ATTRIBUTE_READ_ONLY // once it has the other value (4.1, footnotes 11 and 12)
 	case isBoolean(a.value):
 		return CKR_TEMPLATE_INCONSISTENT // the other value would do
 	default:
