@@ -35,11 +35,21 @@ func TestAddressSanitizer(t *testing.T) {
 			}
 			s := newShared(t)
 			c := exec.Command(program, module, row.mode, row.n)
-			c.Env = append(s.environment(), "TPMKEY_LOG="+filepath.Join(s.home, "log"), "ASAN_OPTIONS=detect_leaks=0")
+			c.Env = append(s.environment(), "TPMKEY_LOG="+filepath.Join(s.home, "log"), "ASAN_OPTIONS=detect_leaks=0:log_path="+filepath.Join(s.home, "report"))
 			if output, err := c.CombinedOutput(); err != nil {
 				log, _ := os.ReadFile(filepath.Join(s.home, "log"))
-				t.Errorf("%v\n%s%s", err, output, log[max(0, len(log)-2000):])
+				t.Errorf("%v\n%s%s%s", err, output, log[max(0, len(log)-2000):], reports(s.home))
 			}
 		})
 	}
+}
+
+// reports are what the sanitizer says. The core's threads have no standard error.
+func reports(dir string) (text []byte) {
+	paths, _ := filepath.Glob(filepath.Join(dir, "report.*"))
+	for _, path := range paths {
+		one, _ := os.ReadFile(path)
+		text = append(text, one...)
+	}
+	return text
 }
