@@ -129,7 +129,7 @@ func TestLost(t *testing.T) {
 
 // Hosts with threads, in a process where Go runs and in a child where it cannot.
 func TestThreads(t *testing.T) {
-	for mode, n := range map[string]int{"mixed": calls, "arguments": 0, "cancel": 5} {
+	for mode, n := range map[string]int{"mixed": calls, "arguments": 0, "cancel": 5, "few": 10000} {
 		t.Run(mode, func(t *testing.T) { newShared(t).runHost(t, "threads", mode, n) })
 	}
 }

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -40,6 +41,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct job *first, **last = &first;
 static sem_t wakes; /* of workers who sleep; whoever posts takes one off their number */
 static int workers, sleeping;
+static atomic_int calls; /* that wait for an answer: no more workers than that are of use, and one who is done with a call soon looks for the next */
 
 /* Whatever signals the host takes meanwhile. */
 static void wait_for(sem_t *posted)
@@ -84,7 +86,7 @@ static void find_worker_locked(void)
 	if (sleeping > 0) {
 		sleeping--;
 		sem_post(&wakes);
-	} else if (workers < MOST_WORKERS && tpmkey_take_thread(&thread, worker, NULL) == 0) {
+	} else if (workers < calls && workers < MOST_WORKERS && tpmkey_take_thread(&thread, worker, NULL) == 0) {
 		workers++;
 	}
 }
@@ -214,12 +216,14 @@ CK_RV tpmkey_work(const void *request, size_t size, void **response, size_t *res
 	}
 	j->request = request;
 	j->size = size;
+	calls++;
 	pthread_mutex_lock(&lock);
 	*last = j;
 	last = &j->next;
 	find_worker_locked();
 	pthread_mutex_unlock(&lock);
 	wait_for(&j->done);
+	calls--;
 	*response = j->response;
 	*response_size = j->response_size;
 	sem_destroy(&j->done);

@@ -1,9 +1,10 @@
 /*
  * A host with threads.
  *
- *   threads MODULE mixed|arguments|cancel N
+ *   threads MODULE mixed|arguments|cancel|few N
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -102,7 +103,18 @@ static void *mix(void *argument)
 	return NULL;
 }
 
-static void run_threads(void *(*run)(void *), size_t stack)
+static void *random_calls(void *unused)
+{
+	CK_SESSION_HANDLE s = take_session();
+	int i;
+
+	for (i = 0; i < calls_each && !failed; i++)
+		random_bytes(s);
+	give_session_back(s);
+	return unused;
+}
+
+static void run_threads(void *(*run)(void *), size_t stack, int count)
 {
 	pthread_t thread[THREADS];
 	pthread_attr_t attr;
@@ -110,9 +122,9 @@ static void run_threads(void *(*run)(void *), size_t stack)
 
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, stack);
-	for (i = 0; i < THREADS; i++)
+	for (i = 0; i < count; i++)
 		EXPECT(pthread_create(&thread[i], &attr, run, (void *)i) == 0, "no thread");
-	for (i = 0; i < THREADS; i++)
+	for (i = 0; i < count; i++)
 		pthread_join(thread[i], NULL);
 }
 
@@ -122,11 +134,11 @@ static void mixed(int calls)
 
 	calls_each = calls;
 	CHECK(CKR_OK, f->C_Initialize(NULL));
-	run_threads(mix, 64 << 10);
+	run_threads(mix, 64 << 10, THREADS);
 	if (fork() == 0) {
 		memset(taken, 0, sizeof taken);
 		CHECK(CKR_OK, f->C_Initialize(NULL));
-		run_threads(mix, 64 << 10);
+		run_threads(mix, 64 << 10, THREADS);
 		CHECK(CKR_OK, f->C_Finalize(NULL));
 		_exit(failed);
 	}
@@ -242,6 +254,30 @@ static void cancel(int times)
 	CHECK(CKR_OK, f->C_Finalize(NULL));
 }
 
-static const struct mode modes[] = { { "mixed", mixed }, { "arguments", arguments }, { "cancel", cancel } };
+static int threads_now(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	int n = -2; /* . and .. */
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* Two threads that call all the time need two workers, however often these have just been done with a call when the next one comes. */
+static void few(int calls)
+{
+	int before;
+
+	calls_each = calls;
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	before = threads_now();
+	run_threads(random_calls, 64 << 10, 2);
+	EXPECT(threads_now() <= before + 8, "%d threads, were %d", threads_now(), before);
+	CHECK(CKR_OK, f->C_Finalize(NULL));
+}
+
+static const struct mode modes[] = { { "mixed", mixed }, { "arguments", arguments }, { "cancel", cancel }, { "few", few } };
 
 MAIN(modes)
