@@ -11,6 +11,8 @@
 #include "../front.h"
 #include "host.h"
 
+#define REFUSED (2 * sizeof(uint64_t)) /* bytes of a request of which an argument is bad: the function and the session */
+
 CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list);
 void __real_free(void *memory);
 void *__real_realloc(void *memory, size_t size);
@@ -69,7 +71,7 @@ static void secrets(void)
 
 	CHECK(CKR_OK, f->C_Login(0, CKU_USER, secret, sizeof secret));
 	CHECK(CKR_OK, f->C_SetPIN(0, secret, sizeof secret, secret, ~0UL));
-	EXPECT(request_size == sizeof(uint64_t), "a request of %zu bytes though an argument is bad", request_size);
+	EXPECT(request_size == REFUSED, "a request of %zu bytes though an argument is bad", request_size);
 	CHECK(CKR_OK, f->C_CreateObject(0, template, 2, &object));
 	CHECK(CKR_OK, f->C_Sign(0, secret, sizeof secret, out, &size));
 	EXPECT(size == sizeof secret && !memcmp(out, secret, sizeof secret), "the answer did not arrive");
@@ -77,8 +79,6 @@ static void secrets(void)
 }
 
 /* Whatever a host says that it has, a request stays within its bounds: one value too many, and all of them together. */
-#define REFUSED 16 /* bytes of a request that only says so */
-
 static void limits(void)
 {
 	static const struct {
