@@ -72,41 +72,34 @@ func (s *Space) sendUnknown(command []byte) ([]byte, error) {
 	})
 }
 
-// inTurn waits for the turn and does what needs it.
-func (s *Space) inTurn(c *wire.Command, work func() ([]byte, filter.Decision, error)) ([]byte, error) {
-	if !s.takeTurn(c) {
-		return nil, ErrClosed
+// inTurn waits for the turn and does what needs it, once nothing slows the caller down.
+func (s *Space) inTurn(c *wire.Command, work func() ([]byte, filter.Decision, error)) (response []byte, err error) {
+	var decision filter.Decision
+	var pause time.Duration
+	attempt := func() {
+		if pause = s.pause(c); pause > 0 && !s.isClosed() {
+			return
+		}
+		pause = 0
+		if s.used.Store(true); s.isClosed() { // in this order: Close looks the other way round
+			err = ErrClosed
+			return
+		}
+		response, decision, err = work()
 	}
-	response, decision, err := s.useTurn(work)
+	for {
+		if !s.manager.turns.do(s.principal, s.closed, s.manager.closed, attempt) {
+			return nil, ErrClosed
+		}
+		if pause == 0 {
+			break
+		}
+		s.sleep(pause)
+	}
 	if err == nil && !decision.Allowed {
 		return s.refuse(decision, c.Code), nil
 	}
 	return response, err
-}
-
-// useTurn gives the turn back whatever happens: a host may live on after a panic, and others with it.
-func (s *Space) useTurn(work func() ([]byte, filter.Decision, error)) ([]byte, filter.Decision, error) {
-	defer s.manager.turns.give()
-	return work()
-}
-
-// takeTurn waits for the turn, and before it for whatever slows the caller down. It reports false when the space was closed.
-func (s *Space) takeTurn(c *wire.Command) bool {
-	for {
-		if !s.manager.turns.take(s.principal, s.closed, s.manager.closed) {
-			return false
-		}
-		if pause := s.pause(c); pause > 0 && !s.isClosed() {
-			s.manager.turns.give()
-			s.sleep(pause)
-			continue
-		}
-		if s.used.Store(true); s.isClosed() { // in this order: Close looks the other way round
-			s.manager.turns.give()
-			return false
-		}
-		return true
-	}
 }
 
 // pause is how long a command must wait for brakes and for the allowance to make keys. One that is refused need not wait.

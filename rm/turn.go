@@ -8,8 +8,10 @@ import (
 )
 
 // turns lets one caller at a time at the chip. The next turn goes to the principal who has used the chip least, by the clock; within one it is first come,
-// first served. Time that somebody did not use is not saved up for later. The caller keeps its own thread: handing a command over to another goroutine
-// would cost more than the filter.
+// first served. Time that somebody did not use is not saved up for later.
+//
+// A caller who finds the turn free keeps his thread: handing a command over to another one would cost more than the filter. Callers who must wait leave their
+// work to one goroutine, which does one after the other as long as there is some: between two commands nobody has to be woken while the chip idles.
 type turns struct {
 	mu     sync.Mutex
 	clock  func() time.Time // nil: time.Now
@@ -24,7 +26,14 @@ type turns struct {
 // A queue holds the waiting callers of one principal.
 type queue struct {
 	principal uint32
-	waiting   []chan struct{}
+	waiting   []*waiter
+}
+
+// A waiter is a caller in a queue.
+type waiter struct {
+	work     func()        // nil: he wants the turn itself
+	done     chan struct{} // closed when the work is, or when he has the turn
+	panicked any           // of the work
 }
 
 func (t *turns) time() time.Time {
@@ -69,59 +78,117 @@ func (t *turns) forgetLocked() {
 
 // take waits for the turn. It gives up when either channel is closed, and then reports false.
 func (t *turns) take(principal uint32, stop, orStop <-chan struct{}) bool {
-	t.mu.Lock()
-	if !t.taken {
-		t.grantLocked(principal)
-		t.mu.Unlock()
+	w := t.enter(principal, nil)
+	return w == nil || t.wait(principal, w, stop, orStop)
+}
+
+// do has some work done in a turn. It gives up like take, but not once the work has begun. What the work panics with comes back to the caller: a host may live
+// on after a panic, and others with it.
+func (t *turns) do(principal uint32, stop, orStop <-chan struct{}, work func()) bool {
+	w := t.enter(principal, work)
+	if w == nil {
+		defer t.give()
+		work()
 		return true
 	}
-	granted := make(chan struct{})
+	if !t.wait(principal, w, stop, orStop) {
+		return false
+	}
+	if w.panicked != nil {
+		panic(w.panicked)
+	}
+	return true
+}
+
+// enter takes the turn where it is free, and otherwise makes the caller a waiter.
+func (t *turns) enter(principal uint32, work func()) *waiter {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.taken {
+		t.grantLocked(principal)
+		return nil
+	}
+	w := &waiter{work: work, done: make(chan struct{})}
 	q := t.queueOf(principal)
-	q.waiting = append(q.waiting, granted)
-	t.mu.Unlock()
+	q.waiting = append(q.waiting, w)
+	return w
+}
+
+func (t *turns) wait(principal uint32, w *waiter, stop, orStop <-chan struct{}) bool {
 	select {
-	case <-granted:
+	case <-w.done:
 		return true
 	case <-stop:
 	case <-orStop:
 	}
-	t.leave(principal, granted)
-	return false
+	return t.leave(principal, w)
 }
 
-// leave takes a caller out of its queue. A turn that was granted in the same moment goes on to the next one.
-func (t *turns) leave(principal uint32, granted chan struct{}) {
+// leave takes a caller out of its queue. It reports true when his work has begun in the same moment, and waits for it. A turn that was granted then goes on to
+// the next one.
+func (t *turns) leave(principal uint32, w *waiter) bool {
+	if t.withdraw(principal, w) {
+		return false
+	}
+	if <-w.done; w.work == nil {
+		t.give()
+		return false
+	}
+	return true
+}
+
+func (t *turns) withdraw(principal uint32, w *waiter) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, q := range t.queues {
-		if q.principal != principal || !q.remove(granted) {
+		if q.principal != principal || !q.remove(w) {
 			continue
 		}
 		if len(q.waiting) == 0 {
 			t.queues = append(t.queues[:i], t.queues[i+1:]...)
 		}
-		return
+		return true
 	}
-	t.giveLocked()
+	return false
 }
 
 // give ends the turn and grants the next, whose command goes out at once: the chip idles for as long as it takes to wake another thread, and this one is
 // awake.
 func (t *turns) give() {
 	t.mu.Lock()
-	granted := t.giveLocked()
+	next := t.giveLocked()
 	t.mu.Unlock()
-	if granted {
+	if next != nil {
+		go t.serve(next)
 		runtime.Gosched()
 	}
 }
 
-// giveLocked reports whether somebody had waited.
-func (t *turns) giveLocked() bool {
+// serve does the work of those who wait, until nobody does or somebody wants the turn itself.
+func (t *turns) serve(w *waiter) {
+	for w != nil && w.work != nil {
+		w.try()
+		close(w.done)
+		t.mu.Lock()
+		w = t.giveLocked()
+		t.mu.Unlock()
+	}
+	if w != nil {
+		close(w.done)
+	}
+}
+
+func (w *waiter) try() {
+	defer func() { w.panicked = recover() }()
+	w.work()
+}
+
+// giveLocked gives whose turn it is then; nil: nobody waits.
+func (t *turns) giveLocked() *waiter {
 	t.chargeLocked()
 	if len(t.queues) == 0 {
 		t.taken = false
-		return false
+		return nil
 	}
 	next := 0
 	for i, q := range t.queues {
@@ -132,11 +199,11 @@ func (t *turns) giveLocked() bool {
 	q := t.queues[next]
 	t.queues = slices.Delete(t.queues, next, next+1)
 	t.grantLocked(q.principal)
-	close(q.waiting[0])
+	w := q.waiting[0]
 	if q.waiting = q.waiting[1:]; len(q.waiting) > 0 {
 		t.queues = append(t.queues, q)
 	}
-	return true
+	return w
 }
 
 func (t *turns) queueOf(principal uint32) *queue {
@@ -150,12 +217,11 @@ func (t *turns) queueOf(principal uint32) *queue {
 	return q
 }
 
-func (q *queue) remove(granted chan struct{}) bool {
-	for i, w := range q.waiting {
-		if w == granted {
-			q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
-			return true
-		}
+func (q *queue) remove(w *waiter) bool {
+	i := slices.Index(q.waiting, w)
+	if i < 0 {
+		return false
 	}
-	return false
+	q.waiting = slices.Delete(q.waiting, i, i+1)
+	return true
 }

@@ -26,10 +26,17 @@ func play(t *testing.T, callers []uint32, cost map[uint32]time.Duration) (order 
 	turns.take(0, nil, nil)
 	var wg sync.WaitGroup
 	for i, principal := range callers {
-		wg.Go(func() {
-			turns.take(principal, nil, nil)
+		use := func() {
 			order = append(order, principal)
 			now = now.Add(cost[principal])
+		}
+		wg.Go(func() {
+			if i%2 == 0 { // whether one does it himself or leaves it to others makes no difference
+				turns.do(principal, nil, nil, use)
+				return
+			}
+			turns.take(principal, nil, nil)
+			use()
 			turns.give()
 		})
 		for turns.waiters() != i+1 {
@@ -98,10 +105,11 @@ func TestTurnIsGivenUp(t *testing.T) {
 	}
 }
 
-// Giving up in the very moment of the grant loses no turn.
+// Giving up in the very moment of the grant loses no turn, and no work: it is done or it is not, as the caller is told, and never twice at a time.
 func TestTurnsAreNotLost(t *testing.T) {
 	var turns turns
 	var wg sync.WaitGroup
+	var works, done int
 	for i := range 8 {
 		wg.Go(func() {
 			for n := range 500 {
@@ -109,14 +117,66 @@ func TestTurnsAreNotLost(t *testing.T) {
 				if n%2 == 0 {
 					go close(stop)
 				}
-				if turns.take(uint32(i), stop, nil) {
+				if n%3 == 0 && turns.take(uint32(i), stop, nil) {
+					turns.give()
+				}
+				did := false
+				said := turns.do(uint32(i), stop, nil, func() { works, did = works+1, true })
+				if said != did {
+					t.Errorf("the work was done: %t, and the caller was told %t", did, said)
+				}
+				if said && turns.take(0, nil, nil) {
+					done++
 					turns.give()
 				}
 			}
 		})
 	}
 	wg.Wait()
-	if turns.taken || turns.waiters() != 0 {
-		t.Error("a turn was not given back")
+	if turns.taken || turns.waiters() != 0 || works != done {
+		t.Errorf("taken %t, %d wait, %d works of which %d are known", turns.taken, turns.waiters(), works, done)
+	}
+}
+
+// A panic is the caller's whose work it was, and whoever waits gets his turn all the same.
+func TestPanicInATurn(t *testing.T) {
+	var turns turns
+	turns.take(0, nil, nil)
+	work := map[uint32]func(){1: func() { panic("of one") }, 2: func() {}}
+	caught := map[uint32]chan any{1: make(chan any, 1), 2: make(chan any, 1)}
+	for i, principal := range []uint32{1, 2} {
+		go func() {
+			defer func() { caught[principal] <- recover() }()
+			turns.do(principal, nil, nil, work[principal])
+		}()
+		for turns.waiters() != i+1 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	turns.give()
+	if one, two := <-caught[1], <-caught[2]; one != "of one" || two != nil {
+		t.Errorf("the callers got %v and %v", one, two)
+	}
+}
+
+// Once work has begun its caller waits for it, whatever closes.
+func TestWorkThatHasBegun(t *testing.T) {
+	var turns turns
+	turns.take(0, nil, nil)
+	stop, begun, finish, said := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan bool)
+	go func() { said <- turns.do(1, stop, nil, func() { close(begun); <-finish }) }()
+	for turns.waiters() != 1 {
+		time.Sleep(time.Millisecond)
+	}
+	turns.give()
+	<-begun
+	close(stop)
+	select {
+	case <-said:
+		t.Error("the caller left while his work was done")
+	case <-time.After(10 * time.Millisecond):
+	}
+	if close(finish); !<-said {
+		t.Error("the caller was not told")
 	}
 }
