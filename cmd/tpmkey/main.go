@@ -55,6 +55,7 @@ func init() { // help shows the table that it is in
 		{"device", "[-json]", "show which TPM is used, and whether its filter is a boundary", deviceDetails, jsonFlags, runDevice},
 		{"doctor", "[-json]", "look for what is wrong with the machine, its TPM and the keys", doctorDetails, jsonFlags, runDoctor},
 		{"filter", "[-json] list | show NAME | check FILE | explain COMMAND", "explain what the filter lets through to a TPM", filterDetails, filterFlags, runFilter},
+		{"enable-rm", "-- PROGRAM [ARG]...", "run a program with a resource manager before a raw TPM", enableRMDetails, nil, runEnableRM},
 		{"namespace", "[-json] list | show NAME | test USER", "show who gets what from tpmkeyd", namespaceDetails, namespaceFlags, runNamespace},
 		{"completion", "bash|zsh|fish", "print a script that completes command lines", completionDetails, nil, runCompletion},
 		{"version", "[-json]", "print the version", versionDetails, jsonFlags, runVersion},
