@@ -47,7 +47,7 @@ func (s *server) replaceDoors(wanted []namespace.Socket, swap func()) error {
 	}
 	swap()
 	for _, d := range made {
-		s.clients.Go(func() { s.accept(d.listener) })
+		s.clients.Go(func() { s.accept(d.listener, s.converse) })
 	}
 	s.doors.keep(wanted)
 	s.doors.open = append(s.doors.open, made...)

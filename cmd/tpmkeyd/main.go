@@ -11,11 +11,13 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"tpmkey.example/filter"
+	"tpmkey.example/internal/control"
 	"tpmkey.example/namespace"
 	"tpmkey.example/rm/device"
 )
@@ -26,8 +28,8 @@ const (
 	exitUsage  = 2
 )
 
-const usage = `usage: tpmkeyd [-device SPEC]... [-listen PATH] [-filter NAME]
-               [-namespaces FILE] [-state DIR]
+const usage = `usage: tpmkeyd [-device SPEC]... [-listen PATH] [-control PATH]
+               [-filter NAME] [-namespaces FILE] [-state DIR]
 
 Serves the TPM to every local user on a Unix socket, through a filter that lets
 only RSA keys be made, loaded and used. What it refuses is logged with the
@@ -38,6 +40,8 @@ reason.
                 sets localities; may be given again for chip 1, 2, ...
                 (default: every /dev/tpm<n>, also one that comes later)
   -listen PATH  the socket (default /run/tpmkey/tpms.sock)
+  -control PATH the socket at which root asks for descriptors: tpmkey run
+                (default control.sock beside the other)
   -filter NAME  what everybody may send: a profile that "tpmkey filter list"
                 shows, or the path of a file with one (default rsa)
   -namespaces FILE
@@ -68,6 +72,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return nil
 	})
 	path := flags.String("listen", strings.TrimPrefix(device.DefaultBroker, "broker:"), "")
+	asks := flags.String("control", "", "")
 	profile := flags.String("filter", filter.Default().Name(), "")
 	rules := namespaces{}
 	flags.StringVar(&rules.path, "namespaces", namespace.Path, "")
@@ -88,7 +93,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "tpmkeyd", version())
 		return 0
 	}
-	if err := run(specs, *path, *profile, &rules, state{*dir}); err != nil {
+	if err := run(specs, sockets{*path, *asks}, *profile, &rules, state{*dir}); err != nil {
 		fmt.Fprintf(stderr, "tpmkeyd: error: %v\n", err)
 		return exitFailed
 	}
@@ -102,8 +107,18 @@ func version() string {
 	return "(unknown)"
 }
 
+// sockets are the paths that we listen at.
+type sockets struct{ everybody, control string }
+
+func (s sockets) controlPath() string {
+	if s.control != "" {
+		return s.control
+	}
+	return filepath.Join(filepath.Dir(s.everybody), filepath.Base(control.Path))
+}
+
 // run serves until it is told to stop, and then leaves neither a handle on the chip nor a socket.
-func run(specs []string, path, profile string, rules *namespaces, kept state) error {
+func run(specs []string, at sockets, profile string, rules *namespaces, kept state) error {
 	allowed, err := readFilter(profile)
 	if err != nil {
 		return fmt.Errorf("filter: %w", err)
@@ -124,21 +139,26 @@ func run(specs []string, path, profile string, rules *namespaces, kept state) er
 	if err != nil {
 		return err
 	}
-	listener, err := listen(path)
+	listener, err := listen(at.everybody)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	asking, err := listenFor(at.controlPath(), controlMode)
 	if err != nil {
 		return err
 	}
 	rules.everybody, rules.optional = grant{filter: allowed, chip: anyChip}, rules.path == namespace.Path
 	s := newServer(tpms, rules, logger)
 	if err := rules.reload(s); err != nil {
-		listener.Close()
 		return err
 	}
 	defer s.doors.closeAll()
+	s.asking = asking
 	stopped, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	defer pardonOnSignal(tpms, logger)()
 	defer rules.reloadOnSignal(s, logger)()
-	s.log.Printf("serving %s on %s, filter %s", tpms, path, allowed.Name())
+	s.log.Printf("serving %s on %s, filter %s", tpms, at.everybody, allowed.Name())
 	return s.serve(stopped, listener)
 }
