@@ -95,6 +95,13 @@ func (d *doors) hangUpSigns(wanted []namespace.Socket) (err error) {
 	return err
 }
 
+// any tells whether there is one.
+func (d *doors) any() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.open) > 0
+}
+
 // closeAll closes all doors for good.
 func (d *doors) closeAll() {
 	d.mu.Lock()
