@@ -41,6 +41,7 @@ bashcompletiondir ?= $(PREFIX)/share/bash-completion/completions
 # Debian's zsh does not look into /usr/share/zsh/site-functions.
 zshcompletiondir ?= $(PREFIX)/share/zsh/$(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
 fishcompletiondir ?= $(PREFIX)/share/fish/vendor_completions.d
+systemdunitdir ?= $(PREFIX)/lib/systemd/system
 # p11-kit looks for a bare name in the distribution's own folder.
 p11kitmodule ?= $(if $(filter /usr,$(PREFIX)),,$(moduledir)/)tpmkey-pkcs11.so
 
@@ -135,6 +136,10 @@ install:
 	install -m 644 $(BUILD)/completion.bash $(DESTDIR)$(bashcompletiondir)/tpmkey
 	install -m 644 $(BUILD)/completion.zsh $(DESTDIR)$(zshcompletiondir)/_tpmkey
 	install -m 644 $(BUILD)/completion.fish $(DESTDIR)$(fishcompletiondir)/tpmkey.fish
+	install -d $(DESTDIR)$(systemdunitdir)/sockets.target.wants
+	@# Started at boot without anybody's doing; whoever does not want them masks them.
+	for unit in tpmkeyd.socket tpmkeyd-control.socket tpmkeyd.service; do sed 's|/usr/sbin/|$(sbindir)/|' cmd/tpmkeyd/units/$$unit | install -m 644 /dev/stdin $(DESTDIR)$(systemdunitdir)/$$unit; done
+	for unit in tpmkeyd.socket tpmkeyd-control.socket; do ln -sf ../$$unit $(DESTDIR)$(systemdunitdir)/sockets.target.wants/; done
 	printf '%s\n' '# RSA keys in the TPM' 'module: $(p11kitmodule)' 'critical: no' >$(DESTDIR)$(p11kitdir)/tpmkey.module
 
 fmt:

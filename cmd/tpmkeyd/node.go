@@ -47,6 +47,7 @@ func (s *server) serveNodeIfPossible(asked string) (stop func(), err error) {
 	n, err := s.serveNode(cmp.Or(asked, defaultNode))
 	switch {
 	case err == nil:
+		s.node = n
 		return n.close, nil
 	case asked != "":
 		return nil, err
