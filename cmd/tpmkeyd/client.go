@@ -23,7 +23,14 @@ type client struct {
 	mu    sync.Mutex // guards what changes
 	grant grant
 	space *rm.Space
+
+	narrowings int
 }
+
+// mostNarrowings bounds what a client's filters cost: each holds memory, and each is asked before each command.
+const mostNarrowings = 16
+
+var errTooNarrow = fmt.Errorf("it was narrowed %d times; open another one", mostNarrowings)
 
 var errTooMany = errors.New("too many at once")
 
@@ -120,6 +127,10 @@ func (c *client) narrow(by *filter.Filter, h holder) error {
 	if err := c.grant.permits(narrow, h); err != nil {
 		return err
 	}
+	if c.narrowings >= mostNarrowings {
+		return errTooNarrow
+	}
+	c.narrowings++
 	c.space.Narrow(by)
 	c.grant.filter = c.grant.filter.Narrow(by)
 	return nil
