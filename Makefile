@@ -42,6 +42,9 @@ bashcompletiondir ?= $(PREFIX)/share/bash-completion/completions
 zshcompletiondir ?= $(PREFIX)/share/zsh/$(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
 fishcompletiondir ?= $(PREFIX)/share/fish/vendor_completions.d
 systemdunitdir ?= $(PREFIX)/lib/systemd/system
+udevrulesdir ?= $(PREFIX)/lib/udev/rules.d
+modulesloaddir ?= $(PREFIX)/lib/modules-load.d
+includedir ?= $(PREFIX)/include
 # p11-kit looks for a bare name in the distribution's own folder.
 p11kitmodule ?= $(if $(filter /usr,$(PREFIX)),,$(moduledir)/)tpmkey-pkcs11.so
 
@@ -140,6 +143,10 @@ install:
 	@# Started at boot without anybody's doing; whoever does not want them masks them.
 	for unit in tpmkeyd.socket tpmkeyd-control.socket tpmkeyd.service; do sed 's|/usr/sbin/|$(sbindir)/|' cmd/tpmkeyd/units/$$unit | install -m 644 /dev/stdin $(DESTDIR)$(systemdunitdir)/$$unit; done
 	for unit in tpmkeyd.socket tpmkeyd-control.socket; do ln -sf ../$$unit $(DESTDIR)$(systemdunitdir)/sockets.target.wants/; done
+	install -d $(DESTDIR)$(udevrulesdir) $(DESTDIR)$(modulesloaddir) $(DESTDIR)$(includedir)
+	install -m 644 cmd/tpmkeyd/units/60-tpmkeyd.rules $(DESTDIR)$(udevrulesdir)/
+	install -m 644 cmd/tpmkeyd/units/tpmkeyd.conf $(DESTDIR)$(modulesloaddir)/
+	install -m 644 tpms/tpms.h $(DESTDIR)$(includedir)/
 	printf '%s\n' '# RSA keys in the TPM' 'module: $(p11kitmodule)' 'critical: no' >$(DESTDIR)$(p11kitdir)/tpmkey.module
 
 fmt:
