@@ -180,7 +180,8 @@ func (o options) chips(l *log.Logger) (*chips, error) {
 		return nil, err
 	}
 	kept := state{o.state}
-	c.complete, c.owner = kept.complete(l), (&principals{path: "/etc/subuid", log: l}).of
+	c.complete, c.left = kept.complete(l), kept.leftClean
+	c.owner = (&principals{path: "/etc/subuid", log: l}).of
 	if err = c.prepare(); err == nil && len(o.specs) == 0 {
 		err = c.probe(l)
 	}
