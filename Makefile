@@ -105,7 +105,7 @@ check: packages-check build demo-programs $(BUILD)/selftests
 	scripts/fuzz.sh $(FUZZTIME)
 
 vm-test: packages-vm build $(BUILD)/selftests
-	CI=true scripts/gotest.sh -timeout 15m -count=1 -tags check ./vm
+	CI=true scripts/gotest.sh -timeout 20m -count=1 -tags check ./vm
 
 # The kernel's own tests of /dev/tpm0 and /dev/tpmrm0.
 $(BUILD)/selftests: packages-vm

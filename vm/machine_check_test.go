@@ -37,7 +37,7 @@ var guest = flag.String("guest", ".", "the tests to run in the machine, as for -
 const exitOK = 33
 
 // patience is far more than the machine takes. Under it the test would hang for ever when the kernel does.
-const patience = 10 * time.Minute
+const patience = 15 * time.Minute
 
 // What runs in the machine shows here as if it ran here: a subtest for each of its tests.
 func TestVirtualMachine(t *testing.T) {
