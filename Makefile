@@ -43,6 +43,10 @@ bashcompletiondir ?= $(PREFIX)/share/bash-completion/completions
 # Debian's zsh does not look into /usr/share/zsh/site-functions.
 zshcompletiondir ?= $(PREFIX)/share/zsh/$(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
 fishcompletiondir ?= $(PREFIX)/share/fish/vendor_completions.d
+systemdunitdir ?= $(PREFIX)/lib/systemd/system
+udevrulesdir ?= $(PREFIX)/lib/udev/rules.d
+modulesloaddir ?= $(PREFIX)/lib/modules-load.d
+includedir ?= $(PREFIX)/include
 # p11-kit looks for a bare name in the distribution's own folder.
 p11kitmodule ?= $(if $(filter /usr,$(PREFIX)),,$(moduledir)/)tpmkey-pkcs11.so
 
@@ -103,7 +107,7 @@ check: packages-check build demo-programs $(BUILD)/selftests
 	scripts/fuzz.sh $(FUZZTIME)
 
 vm-test: packages-vm build $(BUILD)/selftests
-	CI=true scripts/gotest.sh -timeout 15m -count=1 -tags check ./vm
+	CI=true scripts/gotest.sh -timeout 20m -count=1 -tags check ./vm
 
 # The kernel's own tests of /dev/tpm0 and /dev/tpmrm0.
 $(BUILD)/selftests: packages-vm
@@ -141,6 +145,14 @@ install:
 	install -m 644 $(BUILD)/completion.bash $(DESTDIR)$(bashcompletiondir)/tpmkey
 	install -m 644 $(BUILD)/completion.zsh $(DESTDIR)$(zshcompletiondir)/_tpmkey
 	install -m 644 $(BUILD)/completion.fish $(DESTDIR)$(fishcompletiondir)/tpmkey.fish
+	install -d $(DESTDIR)$(systemdunitdir)/sockets.target.wants
+	@# Started at boot without anybody's doing; whoever does not want them masks them.
+	for unit in tpmkeyd.socket tpmkeyd-control.socket tpmkeyd.service; do sed 's|/usr/sbin/|$(sbindir)/|' cmd/tpmkeyd/units/$$unit | install -m 644 /dev/stdin $(DESTDIR)$(systemdunitdir)/$$unit; done
+	for unit in tpmkeyd.socket tpmkeyd-control.socket; do ln -sf ../$$unit $(DESTDIR)$(systemdunitdir)/sockets.target.wants/; done
+	install -d $(DESTDIR)$(udevrulesdir) $(DESTDIR)$(modulesloaddir) $(DESTDIR)$(includedir)
+	install -m 644 cmd/tpmkeyd/units/60-tpmkeyd.rules $(DESTDIR)$(udevrulesdir)/
+	install -m 644 cmd/tpmkeyd/units/tpmkeyd.conf $(DESTDIR)$(modulesloaddir)/
+	install -m 644 tpms/tpms.h $(DESTDIR)$(includedir)/
 	printf '%s\n' '# RSA keys in the TPM' 'module: $(p11kitmodule)' 'critical: no' >$(DESTDIR)$(p11kitdir)/tpmkey.module
 
 fmt:

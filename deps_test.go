@@ -44,6 +44,8 @@ var folders = map[string]folder{
 	// tests only, held by TestTestPackages
 	"rm/tpmtest": {imports: []string{"rm/wire"}},
 
+	"internal/control": {},
+
 	// read by who grants, and by who tells what is granted
 	"namespace": {imports: []string{"filter"}, never: []string{sockets, commands}},
 
@@ -66,9 +68,9 @@ var folders = map[string]folder{
 	"pkcs11-module/core":  {imports: []string{"pkcs11-module/token", "provider", "rm/device", "internal/prompt", "internal/privilege"}, never: []string{commands}},
 	"pkcs11-module/token": {imports: []string{"provider"}},
 
-	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "namespace", "internal/prompt", "internal/shell", "cmd/tpmkey/doctor"}},
+	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "namespace", "internal/control", "internal/prompt", "internal/shell", "cmd/tpmkey/doctor"}},
 	"cmd/tpmkey/doctor":        {imports: []string{"signer", "provider", "rm/device", "internal/prompt", "internal/shell"}, never: []string{sockets}},
-	"cmd/tpmkeyd":              {imports: []string{"cmd/tpmkeyd/cuse", "tpms", "internal/ioctl", "rm", "rm/device", "rm/wire", "filter", "namespace"}},
+	"cmd/tpmkeyd":              {imports: []string{"cmd/tpmkeyd/cuse", "tpms", "internal/ioctl", "rm", "rm/device", "rm/wire", "filter", "namespace", "internal/control"}},
 	"cmd/tpmkeyd/cuse":         {never: []string{sockets, commands}},
 	"cmd/tpmkey-pkcs11-helper": {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
 	"cmd/tpmkey-sim":           {},

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"tpmkey.example/rm/device"
 )
 
 // What our node costs beside the kernel's: the same command on both, in turn. The figures are for people to look at.
@@ -14,12 +16,18 @@ func TestSpeed(t *testing.T) {
 	signTheirs := newNeighbour(t)
 	ours, theirs := mustOpen(t, node), mustOpen(t, "/dev/tpmrm0")
 	signOurs := newSigning(t, ours)
+	broker, err := device.Open(device.DefaultBroker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
 	for _, row := range []struct {
 		name         string
 		times        int
 		ours, theirs func() error
 	}{
 		{"GetRandom", 10, func() error { _, err := ours.Send(getRandom()); return err }, func() error { _, err := theirs.Send(getRandom()); return err }},
+		{"GetRandom by the socket", 10, func() error { _, err := broker.Send(getRandom()); return err }, func() error { _, err := theirs.Send(getRandom()); return err }},
 		{"Sign", 2, signOurs.sign, signTheirs.sign},
 	} {
 		var took [2][]time.Duration

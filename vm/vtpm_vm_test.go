@@ -31,7 +31,15 @@ func TestVirtualTPM(t *testing.T) {
 	}
 	reload("[[namespace]]\nname = \"box\"\nvtpm = true\n")
 	awaitFile(t, "/dev/tpmrm1", true)
-	box := mustOpen(t, "/dev/tpmrm1")
+	box, err := openNode("/dev/tpmrm1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		reload("")
+		awaitFile(t, "/dev/tpmrm1", false)
+	}()
+	defer box.Close()
 	key := newSigning(t, box)
 	for range 3 {
 		if err := key.sign(); err != nil {
@@ -46,9 +54,6 @@ func TestVirtualTPM(t *testing.T) {
 	p.env = append(p.env, "TPM2TOOLS_TCTI=device:/dev/tpmrm1")
 	p.do("tpm2_createprimary", "-Q", "-c", "primary.ctx")
 	p.do("tpm2_create", "-Q", "-C", "primary.ctx", "-G", "rsa2048", "-u", "key.pub", "-r", "key.priv")
-	box.Close()
-	reload("")
-	awaitFile(t, "/dev/tpmrm1", false)
 }
 
 func awaitFile(t *testing.T, path string, there bool) {

@@ -27,6 +27,7 @@ type tool struct {
 	new         newOptions
 	filter      filterOptions
 	namespace   namespaceOptions
+	run         runOptions
 	pem, yes    bool
 	tpmForm     bool
 	json, names bool

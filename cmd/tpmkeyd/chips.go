@@ -28,6 +28,7 @@ type chips struct {
 	chip     func(spec string) (rm.Config, error)    // device.Chip
 	complete func(int, rm.Config) (rm.Config, error) // adds to a chip's what we know of clients, and what is kept
 	owner    func(uid uint32) uint32                 // who answers for a uid; nil: everybody is his own
+	left     func(chips []int)                       // told in the end on which chips nothing of ours is; nil: nobody is
 	own      sync.Map                                // numbers of the virtual TPMs that we serve: no chips
 
 	mu       sync.Mutex
@@ -208,6 +209,11 @@ func (c *chips) String() string {
 	return "every " + filepath.Join(c.dir, "tpm<n>")
 }
 
+// atRest tells whether all managers could be closed and made again without anybody noticing.
+func (c *chips) atRest() bool {
+	return !slices.ContainsFunc(c.all(), func(m *rm.Manager) bool { return !m.AtRest() })
+}
+
 // pardon releases the principals whom the lockout budget of some chip refuses.
 func (c *chips) pardon() (principals []uint32) {
 	c.prepare() // what is wrong with a chip's memory is said to whoever wants the chip
@@ -224,17 +230,30 @@ func (c *chips) all() []*rm.Manager {
 	return slices.Collect(maps.Values(c.managers))
 }
 
-// close leaves nothing of ours on any chip.
+// close leaves nothing of ours on any chip, and tells of which chips that is certain.
 func (c *chips) close() error {
 	c.mu.Lock()
+	closed := c.closed
 	c.closed = true
+	managers := maps.Clone(c.managers)
 	c.mu.Unlock()
 	var closing sync.WaitGroup
-	managers := c.all()
-	failed := make([]error, len(managers))
-	for i, m := range managers {
-		closing.Go(func() { failed[i] = m.Close() })
+	var mu sync.Mutex
+	var failed []error
+	var clean []int
+	for number, m := range managers {
+		closing.Go(func() {
+			err := m.Close()
+			mu.Lock()
+			defer mu.Unlock()
+			if failed = append(failed, err); err == nil {
+				clean = append(clean, number)
+			}
+		})
 	}
 	closing.Wait()
+	if !closed && c.left != nil {
+		c.left(clean)
+	}
 	return errors.Join(failed...)
 }

@@ -10,6 +10,7 @@ import (
 
 	"tpmkey.example/filter"
 	"tpmkey.example/rm"
+	"tpmkey.example/rm/device"
 	"tpmkey.example/rm/wire"
 )
 
@@ -22,7 +23,14 @@ type client struct {
 	mu    sync.Mutex // guards what changes
 	grant grant
 	space *rm.Space
+
+	narrowings int
 }
+
+// mostNarrowings bounds what a client's filters cost: each holds memory, and each is asked before each command.
+const mostNarrowings = 16
+
+var errTooNarrow = fmt.Errorf("it was narrowed %d times; open another one", mostNarrowings)
 
 var errTooMany = errors.New("too many at once")
 
@@ -70,6 +78,9 @@ func (c *client) leave() {
 
 // send runs one command. A chip that fails is an answer; io.EOF says that we are about to stop.
 func (c *client) send(command []byte) ([]byte, error) {
+	if f, text, ok := device.ParseFrame(command); ok {
+		return device.AnswerFrame(c.change(f, text), errSealed), nil
+	}
 	response, err := c.current().Send(command)
 	if errors.Is(err, rm.ErrClosed) {
 		return nil, io.EOF
@@ -78,6 +89,21 @@ func (c *client) send(command []byte) ([]byte, error) {
 		response = wire.ErrorResponse(rcIOError)
 	}
 	return response, nil
+}
+
+// change does what a frame asks for. Its sender needs no rights: a frame only takes them away.
+func (c *client) change(f device.Frame, text string) error {
+	switch f {
+	case device.FrameNarrow:
+		by, err := device.ParseProfile(text)
+		if err != nil {
+			return err
+		}
+		return c.narrow(by, holder{})
+	case device.FrameSeal:
+		return c.seal(holder{})
+	}
+	return fmt.Errorf("frame %d is not known", f)
 }
 
 // current is the space that holds now.
@@ -101,6 +127,10 @@ func (c *client) narrow(by *filter.Filter, h holder) error {
 	if err := c.grant.permits(narrow, h); err != nil {
 		return err
 	}
+	if c.narrowings >= mostNarrowings {
+		return errTooNarrow
+	}
+	c.narrowings++
 	c.space.Narrow(by)
 	c.grant.filter = c.grant.filter.Narrow(by)
 	return nil

@@ -97,3 +97,16 @@ func TestNotEntered(t *testing.T) {
 		t.Errorf("the log says %q, want %q", j, want)
 	}
 }
+
+// A client that narrows its filter again and again costs us no more than so much.
+func TestMostNarrowings(t *testing.T) {
+	d := newDescriptor(t)
+	for range mostNarrowings {
+		if err := d.client.narrow(filter.Default(), holder{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.client.narrow(filter.Default(), holder{}); err != errTooNarrow {
+		t.Errorf("once more: %v", err)
+	}
+}

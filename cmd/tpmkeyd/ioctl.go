@@ -7,11 +7,9 @@ import (
 
 	"tpmkey.example/cmd/tpmkeyd/cuse"
 	"tpmkey.example/filter"
+	"tpmkey.example/rm/device"
 	"tpmkey.example/tpms"
 )
-
-// mostNarrowings bounds what a descriptor's filters cost us.
-const mostNarrowings = 16
 
 // ioctls are the calls that an open node understands, and the change that each makes, if it makes one.
 var ioctls = map[uint32]struct {
@@ -126,17 +124,11 @@ func (o *opened) widen(to func(*grant), h holder, impossible unix.Errno) error {
 }
 
 func (o *opened) narrow(h holder, argument []byte) ([]byte, error) {
-	if o.narrowings >= mostNarrowings {
-		return nil, unix.ENOSPC
-	}
 	by, err := filterIn(argument)
-	if err == nil {
-		err = errnoOfChange(o.client.narrow(by, h))
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		o.narrowings++
-	}
-	return nil, err
+	return nil, errnoOfChange(o.client.narrow(by, h))
 }
 
 func (o *opened) seal(h holder, _ []byte) ([]byte, error) {
@@ -148,19 +140,18 @@ func isForbidden(err error) bool {
 }
 
 func errnoOfChange(err error) error {
-	if isForbidden(err) {
+	switch {
+	case isForbidden(err):
 		return unix.EPERM
+	case err == errTooNarrow:
+		return unix.ENOSPC
 	}
 	return err
 }
 
 // filterIn is a built-in profile by its name, or the text of one. No file is read here: the caller has other rights than we.
 func filterIn(argument []byte) (*filter.Filter, error) {
-	text := tpms.String(argument)
-	f, err := filter.Named(text)
-	if err != nil {
-		f, err = filter.Parse(text)
-	}
+	f, err := device.ParseProfile(tpms.String(argument))
 	if err != nil {
 		return nil, unix.EINVAL
 	}

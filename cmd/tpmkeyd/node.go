@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"errors"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,10 @@ type node struct {
 	ended  chan struct{}
 }
 
+// leastThreads is how many of our threads may run Go code at once, whatever the machine has of processors. Two sit in the kernel when a command runs, one with the
+// chip and one with the node; with a single one the first to come back would wait, up to ten milliseconds, until the runtime notices that the other is not there.
+const leastThreads = 4
+
 // serveNode makes a node below /dev, and serves it until it is closed.
 func (s *server) serveNode(name string) (*node, error) {
 	n := &node{server: s, name: name, ended: make(chan struct{})}
@@ -27,6 +32,7 @@ func (s *server) serveNode(name string) (*node, error) {
 	if n.device, err = cuse.Open(name, n); err != nil {
 		return nil, err
 	}
+	runtime.GOMAXPROCS(max(leastThreads, runtime.GOMAXPROCS(0)))
 	go func() {
 		defer close(n.ended)
 		if err := n.device.Serve(); err != nil {
@@ -41,6 +47,7 @@ func (s *server) serveNodeIfPossible(asked string) (stop func(), err error) {
 	n, err := s.serveNode(cmp.Or(asked, defaultNode))
 	switch {
 	case err == nil:
+		s.node = n
 		return n.close, nil
 	case asked != "":
 		return nil, err

@@ -36,8 +36,6 @@ type opened struct {
 	begun    bool      // some of it was read: another command may come
 	fault    error     // instead of a response; its read gets it
 	came     time.Time // when either did
-
-	narrowings int // guarded by running: one change at a time
 }
 
 // A running command.

@@ -33,7 +33,7 @@ func (s state) complete(l *log.Logger) func(int, rm.Config) (rm.Config, error) {
 		config.ContextKey = func() ([32]byte, error) { return s.contextKey(chip) }
 		config.Remember = s.remember(l, chip)
 		config.Memory, err = s.memory(chip)
-		return config, err
+		return s.sweepFirst(chip, config, l), err
 	}
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,6 +10,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"golang.org/x/sys/unix"
 
+	"tpmkey.example/filter"
 	"tpmkey.example/internal/ioctl"
 	"tpmkey.example/rm/wire"
 )
@@ -28,6 +31,7 @@ type vtpm struct {
 	number int // of /dev/tpmN
 	stop   int // an eventfd
 	ended  chan struct{}
+	saved  map[uint32][]byte // what stands for the contexts of sessions, by their handles
 }
 
 // plug makes a virtual TPM of a client, and serves it until it is unplugged.
@@ -46,7 +50,7 @@ func serveProxy(c *client, fd, number int) (*vtpm, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	v := &vtpm{client: c, fd: fd, number: number, stop: stop, ended: make(chan struct{})}
+	v := &vtpm{client: c, fd: fd, number: number, stop: stop, ended: make(chan struct{}), saved: map[uint32][]byte{}}
 	c.server.chips.own.Store(number, true)
 	go v.serve()
 	return v, nil
@@ -130,8 +134,54 @@ func (v *vtpm) answer(command []byte) ([]byte, error) {
 		return wire.ErrorResponse(tpm2.TPMRCSuccess), nil
 	case tpm2.TPMCCGetCapability:
 		return v.capability(command)
+	case tpm2.TPMCCContextSave:
+		return v.save(command)
+	case tpm2.TPMCCContextLoad:
+		return v.load(command)
 	}
 	return v.client.send(command)
+}
+
+// save is TPM2_ContextSave (Part 3, 28.2). The kernel's manager saves and loads every session around every command, which most filters refuse. Nothing is saved here
+// then: the session stays where it is, and a ticket stands for its context (TPMS_CONTEXT, Part 2, 14.5).
+func (v *vtpm) save(command []byte) ([]byte, error) {
+	response, err := v.client.send(command)
+	handle := wire.NewCursor(command[wire.HeaderSize:])
+	named := handle.Uint32()
+	if err != nil || !handle.Done() || !wire.IsAuthSession(named) || !bytes.Equal(response, wire.ErrorResponse(filter.RCDenied)) {
+		return response, err
+	}
+	if held, err := v.holds(named); err != nil || !held {
+		return wire.ErrorResponse(tpm2.TPMRCReferenceH0), err // it ended with its last command
+	}
+	ticket := make([]byte, 16)
+	rand.Read(ticket)
+	v.saved[named] = wire.NewMessage(tpm2.TPMSTNoSessions, 0).Uint32(0).Uint32(0).Uint32(named).Uint32(uint32(tpm2.TPMRHNull)).Uint16(uint16(len(ticket))).Raw(ticket).Bytes()
+	return v.saved[named], nil
+}
+
+// holds asks whether a session is there: the answer to TPM2_GetCapability is the client's own.
+func (v *vtpm) holds(session uint32) (bool, error) {
+	response, err := v.client.send(wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCGetCapability)).
+		Uint32(uint32(tpm2.TPMCapHandles)).Uint32(uint32(tpm2.TPMHTHMACSession)<<24 | session&0x00FFFFFF).Uint32(1).Bytes())
+	if err != nil {
+		return false, err
+	}
+	c := wire.NewCursor(response[min(len(response), wire.HeaderSize):])
+	c.Take(1 + 4) // moreData, capability
+	return c.Uint32() == 1 && c.Uint32() == session, nil
+}
+
+// load is TPM2_ContextLoad (Part 3, 28.3). A ticket is good once.
+func (v *vtpm) load(command []byte) ([]byte, error) {
+	context := wire.NewCursor(command[wire.HeaderSize:])
+	context.Take(8) // the sequence number
+	named := context.Uint32()
+	if ticket := v.saved[named]; ticket == nil || !bytes.Equal(ticket[wire.HeaderSize:], command[wire.HeaderSize:]) {
+		return v.client.send(command)
+	}
+	delete(v.saved, named)
+	return wire.NewMessage(tpm2.TPMSTNoSessions, 0).Uint32(named).Bytes(), nil
 }
 
 // setLocality lets the kernel come from where it comes from always. The real locality is the grant's.

@@ -105,6 +105,53 @@ func TestVTPM(t *testing.T) {
 	s.log.await(t, fmt.Sprintf("denied uid=%d pid=0", vtpmUID("box")))
 }
 
+// The kernel's manager saves each session after each command, and loads it before the next. Under a filter that refuses that it works all the same.
+func TestSessionOfVTPM(t *testing.T) {
+	s := serveWith(t, "")
+	kernel := plugIn(t, s.server)
+	t.Cleanup(s.vtpms.closeAll)
+	s.write(t, withVTPM)
+	if err := s.rules.reload(s.server); err != nil {
+		t.Fatal(err)
+	}
+	box := kernel[1]
+	save := func(session tpm2.TPMHandle) []byte {
+		response, err := box.Send(wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCContextSave)).Uint32(uint32(session)).Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response
+	}
+	load := func(context []byte) []byte {
+		response, err := box.Send(wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCContextLoad)).Raw(context).Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response
+	}
+	session, end, err := tpm2.HMACSession(box, tpm2.TPMAlgSHA256, 16, tpm2.AESEncryption(128, tpm2.EncryptOut))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := wire.NewMessage(tpm2.TPMSTNoSessions, 0).Uint32(uint32(session.Handle())).Bytes()
+	context := save(session.Handle())[wire.HeaderSize:]
+	if got := load(context); !bytes.Equal(got, want) {
+		t.Errorf("loaded: %x, want %x", got, want)
+	}
+	if got := load(context); bytes.Equal(got, want) {
+		t.Error("a context was loaded twice")
+	}
+	if _, err := (tpm2.GetRandom{BytesRequested: 8}).Execute(box, session); err != nil {
+		t.Errorf("in the session: %v", err)
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+	if got := save(session.Handle()); !bytes.Equal(got, wire.ErrorResponse(tpm2.TPMRCReferenceH0)) {
+		t.Errorf("a session that has ended: %x", got)
+	}
+}
+
 func getCapability(kind tpm2.TPMCap, property uint32) []byte {
 	return wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCGetCapability)).Uint32(uint32(kind)).Uint32(property).Uint32(200).Bytes()
 }
