@@ -89,6 +89,8 @@ var holders = map[string][]string{
 	"github.com/rogpeppe/go-internal": nil, // scripts of tests
 	"github.com/c2sp/wycheproof":      nil, // vectors of tests
 	"github.com/go-jose":              nil, // examples
+	"github.com/prometheus":           {"cmd/tpmkeyd"},
+	"github.com/pelletier/go-toml/v2": {"namespace"},
 	"github.com/smallstep/pkcs7":      nil, // an example
 	"github.com/letsencrypt/pebble":   nil, // an ACME server of tests
 	"testing":                         {"rm/tpmtest"},

@@ -76,25 +76,23 @@ func (s *Space) sendUnknown(command []byte) ([]byte, error) {
 func (s *Space) inTurn(c *wire.Command, work func() ([]byte, filter.Decision, error)) (response []byte, err error) {
 	var decision filter.Decision
 	var pause time.Duration
+	came := time.Now()
 	attempt := func() {
-		if pause = s.pause(c); pause > 0 && !s.isClosed() {
+		if pause = s.pause(c); pause > 0 {
 			return
 		}
-		pause = 0
 		if s.used.Store(true); s.isClosed() { // in this order: Close looks the other way round
 			err = ErrClosed
 			return
 		}
+		began := time.Now()
 		response, decision, err = work()
+		s.tell(c, began.Sub(came), time.Since(began))
 	}
-	for {
-		if !s.manager.turns.do(s.principal, s.closed, s.manager.closed, attempt) {
+	for pause = 1; pause > 0; {
+		if !s.manager.turns.do(s.principal, s.closed, s.manager.closed, attempt) || !s.sleep(pause) {
 			return nil, ErrClosed
 		}
-		if pause == 0 {
-			break
-		}
-		s.sleep(pause)
 	}
 	if err == nil && !decision.Allowed {
 		return s.refuse(decision, c.Code), nil
@@ -115,11 +113,24 @@ func (s *Space) pause(c *wire.Command) time.Duration {
 	return max(wait, s.makingPause(c, now))
 }
 
-func (s *Space) sleep(pause time.Duration) {
+// sleep reports false when there is nobody left to sleep for.
+func (s *Space) sleep(pause time.Duration) bool {
+	if pause == 0 {
+		return true
+	}
 	select {
 	case <-s.manager.after(pause):
+		return true
 	case <-s.closed:
 	case <-s.manager.closed:
+	}
+	return false
+}
+
+// tell says how long a command waited and took.
+func (s *Space) tell(c *wire.Command, waited, took time.Duration) {
+	if s.options.Ran != nil {
+		s.options.Ran(c.Code, waited, took)
 	}
 }
 

@@ -58,6 +58,7 @@ func init() { // help shows the table that it is in
 		{"enable-rm", "-- PROGRAM [ARG]...", "run a program with a resource manager before a raw TPM", enableRMDetails, nil, runEnableRM},
 		{"namespace", "[-json] list | show NAME | test USER", "show who gets what from tpmkeyd", namespaceDetails, namespaceFlags, runNamespace},
 		{"run", "[FLAGS] -- PROGRAM [ARGUMENT]...", "start a program that can use the TPM by a descriptor", runDetails, runFlags, runRun},
+		{"top", "[-once] [-control PATH] [-json]", "show who uses tpmkeyd's chips", topDetails, topFlags, runTop},
 		{"completion", "bash|zsh|fish", "print a script that completes command lines", completionDetails, nil, runCompletion},
 		{"version", "[-json]", "print the version", versionDetails, jsonFlags, runVersion},
 		{"help", "[COMMAND]", "explain a command", "", nil, runHelp},

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -96,10 +95,8 @@ func (t *tool) askForDescriptor(u *runUser) (*os.File, error) {
 		return nil, err
 	}
 	file, _, err := control.Ask(t.run.control, q)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) {
-		return nil, fmt.Errorf("%s: %w; tpmkeyd does not run there: sudo systemctl start tpmkeyd", t.run.control, errors.Unwrap(err))
-	} else if err != nil {
-		return nil, fmt.Errorf("tpmkeyd: %w", err)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.run.control, noService(err))
 	}
 	return file, nil
 }

@@ -28,6 +28,7 @@ type tool struct {
 	filter      filterOptions
 	namespace   namespaceOptions
 	run         runOptions
+	top         topOptions
 	pem, yes    bool
 	tpmForm     bool
 	json, names bool

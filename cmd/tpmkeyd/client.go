@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -67,7 +68,7 @@ func (s *server) enter(who caller, g grant) (*client, error) {
 
 // open makes a space by a grant.
 func (c *client) open(g grant) (*rm.Space, error) {
-	return c.server.chips.open(g, rm.Options{UID: c.caller.uid, Denied: c.logDenial})
+	return c.server.chips.open(g, rm.Options{UID: c.caller.uid, Denied: c.logDenial, Ran: c.ran})
 }
 
 // leave ends a client.
@@ -81,7 +82,9 @@ func (c *client) send(command []byte) ([]byte, error) {
 	if f, text, ok := device.ParseFrame(command); ok {
 		return device.AnswerFrame(c.change(f, text), errSealed), nil
 	}
+	c.server.usage.queued(c.principal, 1)
 	response, err := c.current().Send(command)
+	c.server.usage.queued(c.principal, -1)
 	if errors.Is(err, rm.ErrClosed) {
 		return nil, io.EOF
 	} else if err != nil {
@@ -167,7 +170,12 @@ func (c *client) widen(to func(*grant), h holder) error {
 
 // logDenial tells the administrator which rule refused what of whom.
 func (c *client) logDenial(d filter.Decision, code tpm2.TPMCC) {
+	c.server.usage.refused(c.principal, code, d)
 	c.log("denied %s%s%s %s: %s (rule %s)", c.caller, c.granted().place(), calling(c.caller.process), nameOf(code), d.Why, d.Rule)
+}
+
+func (c *client) ran(code tpm2.TPMCC, waited, took time.Duration) {
+	c.server.usage.ran(c.principal, code, waited, took)
 }
 
 // log writes a line, unless this principal or all of them have caused too many.
@@ -183,12 +191,14 @@ func (s *server) admit(principal uint32, most int) bool {
 		return false
 	}
 	s.count[principal]++
+	s.usage.came(principal, 1)
 	return true
 }
 
 func (s *server) dismiss(principal uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.usage.came(principal, -1)
 	if s.count[principal]--; s.count[principal] == 0 {
 		delete(s.count, principal)
 	}

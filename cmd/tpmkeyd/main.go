@@ -28,8 +28,8 @@ const (
 )
 
 const usage = `usage: tpmkeyd [-device SPEC]... [-listen PATH] [-node NAME]
-               [-control PATH] [-filter NAME] [-namespaces FILE] [-state DIR]
-               [-idle TIME]
+               [-control PATH] [-metrics PATH] [-filter NAME]
+               [-namespaces FILE] [-state DIR] [-idle TIME]
 
 Serves the TPM to every local user on a Unix socket and, where the kernel has
 CUSE, as the device /dev/tpms, through a filter that lets only RSA keys be made,
@@ -43,6 +43,8 @@ loaded and used. What it refuses is logged with the reason.
   -node NAME    the device's name below /dev (default tpms); it must be there then
   -control PATH the socket at which root asks for descriptors: tpmkey run
                 (default control.sock beside the other)
+  -metrics PATH the socket at which root reads metrics (OpenMetrics, GET /metrics;
+                default metrics.sock beside the other)
   -filter NAME  what everybody may send: a profile that "tpmkey filter list"
                 shows, or the path of a file with one (default rsa)
   -namespaces FILE
@@ -117,6 +119,7 @@ func (o *options) define(flags *flag.FlagSet) {
 	flags.StringVar(&o.sockets.everybody, "listen", strings.TrimPrefix(device.DefaultBroker, "broker:"), "")
 	flags.StringVar(&o.sockets.control, "control", "", "")
 	flags.StringVar(&o.node, "node", "", "")
+	flags.StringVar(&o.sockets.metrics, "metrics", "", "")
 	flags.StringVar(&o.profile, "filter", filter.Default().Name(), "")
 	flags.StringVar(&o.rules.path, "namespaces", namespace.Path, "")
 	flags.StringVar(&o.state, "state", "/var/lib/tpmkey", "")
@@ -149,7 +152,7 @@ func run(o options) error {
 	defer at.close()
 	o.rules.everybody, o.rules.optional = grant{filter: allowed, chip: anyChip}, o.rules.path == namespace.Path
 	s := newServer(tpms, o.rules, logger)
-	s.asking = at.asking
+	s.asking, s.watching = at.asking, at.watching
 	if err := o.rules.reload(s); err != nil {
 		return err
 	}

@@ -31,11 +31,14 @@ type server struct {
 	rules   *namespaces
 	log     *log.Logger
 	denials limiter
+	usage   *ledger
 	clients sync.WaitGroup
 	doors   doors
 	vtpms   vtpms
 	node    *node             // nil: none
 	asking  *net.UnixListener // the control socket; nil: none
+
+	watching *net.UnixListener // that of the metrics; nil: none
 
 	mu          sync.Mutex
 	connections map[net.Conn]bool
@@ -44,13 +47,18 @@ type server struct {
 }
 
 func newServer(c *chips, rules *namespaces, l *log.Logger) *server {
-	return &server{chips: c, rules: rules, log: l, vtpms: vtpms{plug: plug, in: map[string]*vtpm{}}, connections: map[net.Conn]bool{}, count: map[uint32]int{}}
+	return &server{chips: c, rules: rules, log: l, usage: newLedger(), vtpms: vtpms{plug: plug, in: map[string]*vtpm{}}, connections: map[net.Conn]bool{},
+		count: map[uint32]int{}}
 }
 
 // serve lets callers in until the context ends, then sends all of them away and waits until nothing of theirs is on a chip.
 func (s *server) serve(stopped context.Context, l *net.UnixListener) error {
 	stopAccepting := context.AfterFunc(stopped, func() { l.Close() })
 	defer stopAccepting()
+	if s.watching != nil {
+		s.clients.Go(func() { s.serveMetrics(s.watching) })
+		defer s.watching.Close()
+	}
 	if s.asking != nil {
 		s.clients.Go(func() { s.accept(s.asking, s.answerControl) })
 		defer s.asking.Close()
@@ -60,8 +68,10 @@ func (s *server) serve(stopped context.Context, l *net.UnixListener) error {
 	if stopped.Err() == nil {
 		return err
 	}
-	if s.asking != nil {
-		s.asking.Close()
+	for _, l := range []*net.UnixListener{s.asking, s.watching} {
+		if l != nil {
+			l.Close()
+		}
 	}
 	s.chips.close() // first: whoever comes now gets no space
 	s.closeAll()

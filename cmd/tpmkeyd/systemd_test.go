@@ -60,7 +60,7 @@ func (m *systemd) start(t *testing.T, names, args string) (*exec.Cmd, *journal) 
 	t.Helper()
 	j := &journal{}
 	c := exec.Command("sh", "-c", "LISTEN_PID=$$ exec "+os.Args[0])
-	c.Env = append(os.Environ(), serviceTest+"="+args+" -state "+m.dir+"/state -namespaces "+m.dir+"/namespaces.toml", fmt.Sprintf("LISTEN_FDS=%d", len(m.files)), "LISTEN_FDNAMES="+names,
+	c.Env = append(os.Environ(), serviceTest+"="+args+" -listen "+m.dir+"/tpms.sock -state "+m.dir+"/state -namespaces "+m.dir+"/namespaces.toml", fmt.Sprintf("LISTEN_FDS=%d", len(m.files)), "LISTEN_FDNAMES="+names,
 		"NOTIFY_SOCKET="+m.dir+"/notify")
 	c.ExtraFiles, c.Stderr = m.files, j
 	if err := os.WriteFile(m.dir+"/namespaces.toml", nil, 0o600); err != nil {

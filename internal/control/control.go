@@ -33,12 +33,32 @@ type Request struct {
 	Locality uint8  `json:"locality"` // from which commands come
 	UID      uint32 `json:"uid"`      // who answers for what is done with it: his limits and turns
 	Seal     bool   `json:"seal"`     // nobody narrows it either
+
+	Usage bool `json:"usage"` // no descriptor, but who uses the TPM
 }
 
 // An Answer says what was made of it.
 type Answer struct {
 	Error  string `json:"error"`
 	Filter string `json:"filter"` // the name of the one that holds
+	Usage  *Usage `json:"usage"`
+}
+
+// Usage is who uses the TPM, counted since the service was started.
+type Usage struct {
+	Chips []int     `json:"chips"`
+	Users []UserUse `json:"users"`
+}
+
+// UserUse is what a user, with the uids that are lent to him, has done.
+type UserUse struct {
+	UID      uint32        `json:"uid"`
+	Clients  int           `json:"clients"`
+	Queue    int           `json:"queue"` // commands that wait or run now
+	Commands uint64        `json:"commands"`
+	Denied   uint64        `json:"denied"`
+	Waited   time.Duration `json:"waited"` // for turns, in nanoseconds
+	Ran      time.Duration `json:"ran"`    // turns, in nanoseconds
 }
 
 // Read reads one message.
@@ -76,6 +96,26 @@ func Write(conn *net.UnixConn, message any, fd int) error {
 
 // Ask asks the service at a path for a descriptor.
 func Ask(path string, q Request) (*os.File, Answer, error) {
+	file, a, err := ask(path, q)
+	if err == nil && file == nil {
+		err = errors.New("the answer has no descriptor")
+	}
+	return file, a, err
+}
+
+// AskUsage asks the service at a path who uses the TPM.
+func AskUsage(path string) (*Usage, error) {
+	file, a, err := ask(path, Request{Usage: true})
+	if file != nil {
+		file.Close()
+	}
+	if err == nil && a.Usage == nil {
+		err = errors.New("the answer does not say who uses the TPM")
+	}
+	return a.Usage, err
+}
+
+func ask(path string, q Request) (*os.File, Answer, error) {
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, Answer{}, err
@@ -90,7 +130,7 @@ func Ask(path string, q Request) (*os.File, Answer, error) {
 	return readAnswer(conn)
 }
 
-// readAnswer reads an answer and the one descriptor that came with its first bytes.
+// readAnswer reads an answer and the descriptor that came with its first bytes, if one did.
 func readAnswer(conn *net.UnixConn) (file *os.File, a Answer, err error) {
 	buffer, rights := make([]byte, MaxSize), make([]byte, unix.CmsgSpace(4))
 	n, m, _, _, err := conn.ReadMsgUnix(buffer, rights)
@@ -98,23 +138,16 @@ func readAnswer(conn *net.UnixConn) (file *os.File, a Answer, err error) {
 		return nil, a, err
 	}
 	fds := descriptors(rights[:m])
-	if err := Read(io.MultiReader(bytes.NewReader(buffer[:n]), conn), &a); err != nil || a.Error != "" || len(fds) != 1 {
-		for _, fd := range fds {
-			unix.Close(fd)
-		}
-		return nil, a, failure(a, err)
+	if err = Read(io.MultiReader(bytes.NewReader(buffer[:n]), conn), &a); err == nil && a.Error != "" {
+		err = errors.New(a.Error)
 	}
-	return os.NewFile(uintptr(fds[0]), "tpmkey"), a, nil
-}
-
-func failure(a Answer, err error) error {
-	switch {
-	case err != nil:
-		return err
-	case a.Error != "":
-		return errors.New(a.Error)
+	if err == nil && len(fds) == 1 {
+		return os.NewFile(uintptr(fds[0]), "tpmkey"), a, nil
 	}
-	return errors.New("the answer has no descriptor")
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+	return nil, a, err
 }
 
 // descriptors are those in control messages. Go has asked for close-on-exec ones.
