@@ -56,6 +56,7 @@ func init() { // help shows the table that it is in
 		{"doctor", "[-json]", "look for what is wrong with the machine, its TPM and the keys", doctorDetails, jsonFlags, runDoctor},
 		{"filter", "[-json] list | show NAME | check FILE | explain COMMAND", "explain what the filter lets through to a TPM", filterDetails, filterFlags, runFilter},
 		{"namespace", "[-json] list | show NAME | test USER", "show who gets what from tpmkeyd", namespaceDetails, namespaceFlags, runNamespace},
+		{"pipe", "", "let programs of tpm2-tss reach the TPM through tpmkeyd", pipeDetails, nil, runPipe},
 		{"completion", "bash|zsh|fish", "print a script that completes command lines", completionDetails, nil, runCompletion},
 		{"version", "[-json]", "print the version", versionDetails, jsonFlags, runVersion},
 		{"help", "[COMMAND]", "explain a command", "", nil, runHelp},
