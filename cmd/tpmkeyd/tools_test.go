@@ -16,9 +16,10 @@ const nobody = 65534
 
 // A toolUser runs other people's TPM programs as clients of tpmkeyd: as nobody where the tests are root's, in a folder of his own.
 type toolUser struct {
-	t   *testing.T
-	dir string
-	env []string
+	t      *testing.T
+	dir    string
+	env    []string
+	isRoot bool // all the same
 }
 
 // newToolUser is a user of the socket at path, who has tpmkey.
@@ -70,7 +71,7 @@ func nobodysDir(t *testing.T) string {
 func (u *toolUser) command(script string) *exec.Cmd {
 	c := exec.Command("bash", "-euo", "pipefail", "-c", script)
 	c.Dir, c.Env = u.dir, u.env
-	if os.Geteuid() == 0 {
+	if os.Geteuid() == 0 && !u.isRoot {
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
 	return c
