@@ -40,6 +40,7 @@ bashcompletiondir ?= $(PREFIX)/share/bash-completion/completions
 # Debian's zsh does not look into /usr/share/zsh/site-functions.
 zshcompletiondir ?= $(PREFIX)/share/zsh/$(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
 fishcompletiondir ?= $(PREFIX)/share/fish/vendor_completions.d
+systemdunitdir ?= $(PREFIX)/lib/systemd/system
 # p11-kit looks for a bare name in the distribution's own folder.
 p11kitmodule ?= $(if $(filter /usr,$(PREFIX)),,$(moduledir)/)tpmkey-pkcs11.so
 
@@ -50,8 +51,8 @@ GOBUILDFLAGS ?= $(GOCOMPILEFLAGS) -ldflags '-s -w -buildid= -B none'
 
 packages_build := gcc libc6-dev libssl-dev libp11-kit-dev
 packages_demo := $(packages_build) openssh-client openssh-server openssl
-packages_test := $(packages_demo) zsh fish swtpm tpm2-tools tpm2-openssl opensc gnutls-bin p11-kit libnss3-dev netcat-openbsd shellcheck
-packages_check := $(packages_test) musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless curl git pkg-config libnss3-tools openvpn systemd cryptsetup-bin
+packages_test := $(packages_demo) zsh fish swtpm tpm2-tools tpm2-openssl opensc gnutls-bin p11-kit libnss3-dev netcat-openbsd curl shellcheck
+packages_check := $(packages_test) musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless git pkg-config libnss3-tools openvpn systemd cryptsetup-bin
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
 .PHONY: build build-musl test check hostile bench demo install clean fmt vet lint fuzz module-path \
@@ -125,6 +126,10 @@ install:
 	install -m 644 $(BUILD)/completion.bash $(DESTDIR)$(bashcompletiondir)/tpmkey
 	install -m 644 $(BUILD)/completion.zsh $(DESTDIR)$(zshcompletiondir)/_tpmkey
 	install -m 644 $(BUILD)/completion.fish $(DESTDIR)$(fishcompletiondir)/tpmkey.fish
+	install -d $(DESTDIR)$(systemdunitdir)/sockets.target.wants
+	@# Started at boot without anybody's doing; whoever does not want them masks them.
+	for unit in tpmkeyd.socket tpmkeyd-control.socket tpmkeyd.service; do sed 's|/usr/sbin/|$(sbindir)/|' cmd/tpmkeyd/units/$$unit | install -m 644 /dev/stdin $(DESTDIR)$(systemdunitdir)/$$unit; done
+	for unit in tpmkeyd.socket tpmkeyd-control.socket; do ln -sf ../$$unit $(DESTDIR)$(systemdunitdir)/sockets.target.wants/; done
 	printf '%s\n' '# RSA keys in the TPM' 'module: $(p11kitmodule)' 'critical: no' >$(DESTDIR)$(p11kitdir)/tpmkey.module
 
 fmt:

@@ -44,6 +44,8 @@ var folders = map[string]folder{
 	// tests only, held by TestTestPackages
 	"rm/tpmtest": {imports: []string{"rm/wire"}},
 
+	"internal/control": {},
+
 	// read by who grants, and by who tells what is granted
 	"namespace": {imports: []string{"filter"}, never: []string{sockets, commands}},
 
@@ -62,9 +64,9 @@ var folders = map[string]folder{
 	"pkcs11-module/core":  {imports: []string{"pkcs11-module/token", "provider", "rm/device", "internal/prompt", "internal/privilege"}, never: []string{commands}},
 	"pkcs11-module/token": {imports: []string{"provider"}},
 
-	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "namespace", "internal/prompt", "internal/shell", "cmd/tpmkey/doctor"}},
+	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "namespace", "internal/control", "internal/prompt", "internal/shell", "cmd/tpmkey/doctor"}},
 	"cmd/tpmkey/doctor":        {imports: []string{"signer", "provider", "rm/device", "internal/prompt", "internal/shell"}, never: []string{sockets}},
-	"cmd/tpmkeyd":              {imports: []string{"rm", "rm/device", "rm/wire", "filter", "namespace"}},
+	"cmd/tpmkeyd":              {imports: []string{"rm", "rm/device", "rm/wire", "filter", "namespace", "internal/control"}},
 	"cmd/tpmkey-pkcs11-helper": {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
 	"cmd/tpmkey-sim":           {},
 
@@ -82,6 +84,8 @@ var holders = map[string][]string{
 	"github.com/rogpeppe/go-internal": nil, // scripts of tests
 	"github.com/c2sp/wycheproof":      nil, // vectors of tests
 	"github.com/go-jose":              nil, // examples
+	"github.com/prometheus":           {"cmd/tpmkeyd"},
+	"github.com/pelletier/go-toml/v2": {"namespace"},
 	"github.com/smallstep/pkcs7":      nil, // an example
 	"github.com/letsencrypt/pebble":   nil, // an ACME server of tests
 	"testing":                         {"rm/tpmtest"},

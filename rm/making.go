@@ -33,7 +33,7 @@ func (a allowance) refilled(now time.Time) allowance {
 func (s *Space) makingPause(c *wire.Command, now time.Time) time.Duration {
 	m := s.manager
 	a, spent := m.allowances[s.principal]
-	if !spent || !makesKeys[c.Code] || s.isRoot() || m.primaries[primaryKey(c)] != nil {
+	if !spent || !makesKeys[c.Code] || s.isRoot() || m.primaries[s.primaryKey(c)] != nil {
 		return 0
 	}
 	return max(0, -a.refilled(now).left*makingShare)

@@ -173,6 +173,9 @@ type Options struct {
 	Locality uint8                             // from which commands come
 	Limits   Limits                            // zero: the manager's
 	Denied   func(filter.Decision, tpm2.TPMCC) // told of every command that was refused; nil: nobody is
+
+	// Ran is told of every command that had a turn: how long it waited for that, and how long it took. nil: nobody is.
+	Ran func(code tpm2.TPMCC, waited, took time.Duration)
 }
 
 // Open gives a client its space.

@@ -74,10 +74,15 @@ func (s *Space) sendUnknown(command []byte) ([]byte, error) {
 
 // inTurn waits for the turn and does what needs it.
 func (s *Space) inTurn(c *wire.Command, work func() ([]byte, filter.Decision, error)) ([]byte, error) {
+	came := time.Now()
 	if !s.takeTurn(c) {
 		return nil, ErrClosed
 	}
+	began := time.Now()
 	response, decision, err := s.useTurn(work)
+	if s.options.Ran != nil {
+		s.options.Ran(c.Code, began.Sub(came), time.Since(began))
+	}
 	if err == nil && !decision.Allowed {
 		return s.refuse(decision, c.Code), nil
 	}

@@ -80,7 +80,7 @@ var values = map[string]place{
 	"scheme":         {words: []string{schemePKCS1, schemePSS}},
 	"decrypt scheme": {words: []string{schemeOAEP, schemePKCS1}},
 	"bits":           {words: strings.Fields(strings.Trim(fmt.Sprint(keySizes), "[]"))},
-	"exponent":       {}, "label": {}, "id": {}, "salt": {}, "days": {}, "subject": {}, "san": {}, "uid": {}, "parent": {}, "cgroup": {},
+	"exponent":       {}, "label": {}, "id": {}, "salt": {}, "days": {}, "subject": {}, "san": {}, "uid": {}, "parent": {}, "cgroup": {}, "chip": {}, "locality": {}, "user": {},
 	"nonce": {}, "challenge": {}, "new": {},
 	"attest ak": {kind: anyKey},
 }

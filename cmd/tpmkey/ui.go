@@ -27,6 +27,8 @@ type tool struct {
 	new         newOptions
 	filter      filterOptions
 	namespace   namespaceOptions
+	run         runOptions
+	top         topOptions
 	pem, yes    bool
 	tpmForm     bool
 	json, names bool

@@ -206,6 +206,11 @@ func (c *chips) String() string {
 	return "every " + filepath.Join(c.dir, "tpm<n>")
 }
 
+// atRest tells whether all managers could be closed and made again without anybody noticing.
+func (c *chips) atRest() bool {
+	return !slices.ContainsFunc(c.all(), func(m *rm.Manager) bool { return !m.AtRest() })
+}
+
 // pardon releases the principals whom the lockout budget of some chip refuses.
 func (c *chips) pardon() (principals []uint32) {
 	c.prepare() // what is wrong with a chip's memory is said to whoever wants the chip

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 
 	"tpmkey.example/filter"
 	"tpmkey.example/rm"
+	"tpmkey.example/rm/device"
 	"tpmkey.example/rm/wire"
 )
 
@@ -57,7 +59,7 @@ func (s *server) enter(who caller, g grant) (*client, error) {
 
 // open makes a space by a grant.
 func (c *client) open(g grant) (*rm.Space, error) {
-	return c.server.chips.open(g, rm.Options{UID: c.caller.uid, Denied: c.logDenial})
+	return c.server.chips.open(g, rm.Options{UID: c.caller.uid, Denied: c.logDenial, Ran: c.ran})
 }
 
 // leave ends a client.
@@ -68,7 +70,12 @@ func (c *client) leave() {
 
 // send runs one command. A chip that fails is an answer; io.EOF says that we are about to stop.
 func (c *client) send(command []byte) ([]byte, error) {
+	if f, text, ok := device.ParseFrame(command); ok {
+		return device.AnswerFrame(c.change(f, text), errSealed), nil
+	}
+	c.server.usage.queued(c.principal, 1)
 	response, err := c.current().Send(command)
+	c.server.usage.queued(c.principal, -1)
 	if errors.Is(err, rm.ErrClosed) {
 		return nil, io.EOF
 	} else if err != nil {
@@ -76,6 +83,21 @@ func (c *client) send(command []byte) ([]byte, error) {
 		response = wire.ErrorResponse(rcIOError)
 	}
 	return response, nil
+}
+
+// change does what a frame asks for. Its sender needs no rights: a frame only takes them away.
+func (c *client) change(f device.Frame, text string) error {
+	switch f {
+	case device.FrameNarrow:
+		by, err := device.ParseProfile(text)
+		if err != nil {
+			return err
+		}
+		return c.narrow(by, holder{})
+	case device.FrameSeal:
+		return c.seal(holder{})
+	}
+	return fmt.Errorf("frame %d is not known", f)
 }
 
 // current is the space that holds now.
@@ -135,7 +157,12 @@ func (c *client) widen(to func(*grant), h holder) error {
 
 // logDenial tells the administrator which rule refused what of whom.
 func (c *client) logDenial(d filter.Decision, code tpm2.TPMCC) {
+	c.server.usage.refused(c.principal, code, d)
 	c.log("denied %s%s%s %s: %s (rule %s)", c.caller, c.granted().place(), calling(c.caller.process), nameOf(code), d.Why, d.Rule)
+}
+
+func (c *client) ran(code tpm2.TPMCC, waited, took time.Duration) {
+	c.server.usage.ran(c.principal, code, waited, took)
 }
 
 // log writes a line, unless this principal or all of them have caused too many.
@@ -151,12 +178,14 @@ func (s *server) admit(principal uint32, most int) bool {
 		return false
 	}
 	s.count[principal]++
+	s.usage.came(principal, 1)
 	return true
 }
 
 func (s *server) dismiss(principal uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.usage.came(principal, -1)
 	if s.count[principal]--; s.count[principal] == 0 {
 		delete(s.count, principal)
 	}

@@ -47,7 +47,7 @@ func (s *server) replaceDoors(wanted []namespace.Socket, swap func()) error {
 	}
 	swap()
 	for _, d := range made {
-		s.clients.Go(func() { s.accept(d.listener) })
+		s.clients.Go(func() { s.accept(d.listener, s.converse) })
 	}
 	s.doors.keep(wanted)
 	s.doors.open = append(s.doors.open, made...)
@@ -93,6 +93,13 @@ func (d *doors) hangUpSigns(wanted []namespace.Socket) (err error) {
 		err = errors.Join(err, letIn(w))
 	}
 	return err
+}
+
+// any tells whether there is one.
+func (d *doors) any() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.open) > 0
 }
 
 // closeAll closes all doors for good.

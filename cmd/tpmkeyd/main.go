@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"tpmkey.example/filter"
 	"tpmkey.example/namespace"
@@ -26,8 +27,9 @@ const (
 	exitUsage  = 2
 )
 
-const usage = `usage: tpmkeyd [-device SPEC]... [-listen PATH] [-filter NAME]
-               [-namespaces FILE] [-state DIR]
+const usage = `usage: tpmkeyd [-device SPEC]... [-listen PATH] [-control PATH]
+               [-metrics PATH] [-filter NAME] [-namespaces FILE]
+               [-state DIR] [-idle TIME]
 
 Serves the TPM to every local user on a Unix socket, through a filter that lets
 only RSA keys be made, loaded and used. What it refuses is logged with the
@@ -38,12 +40,19 @@ reason.
                 sets localities; may be given again for chip 1, 2, ...
                 (default: every /dev/tpm<n>, also one that comes later)
   -listen PATH  the socket (default /run/tpmkey/tpms.sock)
+  -control PATH the socket at which root asks for descriptors: tpmkey run
+                (default control.sock beside the other)
+  -metrics PATH the socket at which root reads metrics (OpenMetrics, GET /metrics;
+                default metrics.sock beside the other)
   -filter NAME  what everybody may send: a profile that "tpmkey filter list"
                 shows, or the path of a file with one (default rsa)
   -namespaces FILE
                 who else gets what (default /etc/tpmkey/namespaces.toml, which may
                 be missing); try it with: tpmkey namespace test USER
   -state DIR    what must outlive the service (default /var/lib/tpmkey)
+  -idle TIME    where systemd has made the sockets: after how long with nothing
+                to do the service leaves, and is started again for the next
+                client (default 30s)
   -version      print the version, and serve nothing
 
 Exit codes: 0 it was told to stop; 1 it failed; 2 the command line means nothing.
@@ -62,16 +71,8 @@ func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 func command(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("tpmkeyd", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	var specs []string
-	flags.Func("device", "", func(spec string) error {
-		specs = append(specs, spec)
-		return nil
-	})
-	path := flags.String("listen", strings.TrimPrefix(device.DefaultBroker, "broker:"), "")
-	profile := flags.String("filter", filter.Default().Name(), "")
-	rules := namespaces{}
-	flags.StringVar(&rules.path, "namespaces", namespace.Path, "")
-	dir := flags.String("state", "/var/lib/tpmkey", "")
+	o := options{rules: &namespaces{}}
+	o.define(flags)
 	asked := flags.Bool("version", false, "")
 	err := flags.Parse(args)
 	if err == nil && flags.NArg() > 0 {
@@ -81,6 +82,9 @@ func command(args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
 		return 0
+	case err == nil && o.idle < time.Second:
+		err = errors.New("-idle: at least 1s")
+		fallthrough
 	case err != nil:
 		fmt.Fprintf(stderr, "tpmkeyd: error: %v; run: tpmkeyd -h\n", err)
 		return exitUsage
@@ -88,11 +92,35 @@ func command(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "tpmkeyd", version())
 		return 0
 	}
-	if err := run(specs, *path, *profile, &rules, state{*dir}); err != nil {
+	if err := run(o); err != nil {
 		fmt.Fprintf(stderr, "tpmkeyd: error: %v\n", err)
 		return exitFailed
 	}
 	return 0
+}
+
+// options are what the flags say.
+type options struct {
+	specs   []string
+	sockets sockets
+	profile string
+	rules   *namespaces
+	state   string
+	idle    time.Duration
+}
+
+func (o *options) define(flags *flag.FlagSet) {
+	flags.Func("device", "", func(spec string) error {
+		o.specs = append(o.specs, spec)
+		return nil
+	})
+	flags.StringVar(&o.sockets.everybody, "listen", strings.TrimPrefix(device.DefaultBroker, "broker:"), "")
+	flags.StringVar(&o.sockets.control, "control", "", "")
+	flags.StringVar(&o.sockets.metrics, "metrics", "", "")
+	flags.StringVar(&o.profile, "filter", filter.Default().Name(), "")
+	flags.StringVar(&o.rules.path, "namespaces", namespace.Path, "")
+	flags.StringVar(&o.state, "state", "/var/lib/tpmkey", "")
+	flags.DurationVar(&o.idle, "idle", idleBeforeLeaving, "")
 }
 
 func version() string {
@@ -103,42 +131,56 @@ func version() string {
 }
 
 // run serves until it is told to stop, and then leaves neither a handle on the chip nor a socket.
-func run(specs []string, path, profile string, rules *namespaces, kept state) error {
-	allowed, err := readFilter(profile)
+func run(o options) error {
+	allowed, err := readFilter(o.profile)
 	if err != nil {
 		return fmt.Errorf("filter: %w", err)
 	}
 	logger := log.New(os.Stderr, "tpmkeyd: ", 0)
-	tpms, err := openChips(specs)
+	tpms, err := o.chips(logger)
 	if err != nil {
 		return err
 	}
 	defer tpms.close()
-	tpms.complete, tpms.owner = kept.complete(logger), (&principals{path: "/etc/subuid", log: logger}).of
-	if err := tpms.prepare(); err != nil {
-		return err
-	}
-	if len(specs) == 0 {
-		err = tpms.probe(logger)
-	}
+	at, err := o.sockets.open()
 	if err != nil {
 		return err
 	}
-	listener, err := listen(path)
-	if err != nil {
-		return err
-	}
-	rules.everybody, rules.optional = grant{filter: allowed, chip: anyChip}, rules.path == namespace.Path
-	s := newServer(tpms, rules, logger)
-	if err := rules.reload(s); err != nil {
-		listener.Close()
+	defer at.close()
+	o.rules.everybody, o.rules.optional = grant{filter: allowed, chip: anyChip}, o.rules.path == namespace.Path
+	s := newServer(tpms, o.rules, logger)
+	s.asking, s.watching = at.asking, at.watching
+	if err := o.rules.reload(s); err != nil {
 		return err
 	}
 	defer s.doors.closeAll()
 	stopped, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	defer pardonOnSignal(tpms, logger)()
-	defer rules.reloadOnSignal(s, logger)()
-	s.log.Printf("serving %s on %s, filter %s", tpms, path, allowed.Name())
-	return s.serve(stopped, listener)
+	defer o.rules.reloadOnSignal(s, logger)()
+	if at.handed {
+		go s.leaveWhenIdle(stopped, o.idle, stop)
+	}
+	logger.Printf("serving %s on %s, filter %s", tpms, at.everybody.Addr(), allowed.Name())
+	err = notify("READY=1")
+	context.AfterFunc(stopped, func() { notify("STOPPING=1") })
+	return errors.Join(err, s.serve(stopped, at.everybody))
+}
+
+// chips opens those that the flags name, and finds out early what is wrong with them.
+func (o options) chips(l *log.Logger) (*chips, error) {
+	c, err := openChips(o.specs)
+	if err != nil {
+		return nil, err
+	}
+	kept := state{o.state}
+	c.complete, c.owner = kept.complete(l), (&principals{path: "/etc/subuid", log: l}).of
+	if err = c.prepare(); err == nil && len(o.specs) == 0 {
+		err = c.probe(l)
+	}
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
 }

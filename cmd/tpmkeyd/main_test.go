@@ -18,6 +18,7 @@ func TestCommandLines(t *testing.T) {
 		{"--version", 0, "tpmkeyd ", ""},
 		{"foo", exitUsage, "", `it takes flags only, not "foo"; run: tpmkeyd -h`},
 		{"-foo", exitUsage, "", "flag provided but not defined: -foo; run: tpmkeyd -h"},
+		{"-idle 0s", exitUsage, "", "-idle: at least 1s; run: tpmkeyd -h"},
 		{"-filter prof2", exitFailed, "", "filter: \"prof2\" is none of the profiles"},
 		{"-device /nonexistent/tpm0", exitFailed, "", "open /nonexistent/tpm0: no such file or directory"},
 	} {

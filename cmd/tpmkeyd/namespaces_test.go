@@ -38,14 +38,7 @@ func serveWith(t *testing.T, text string) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "tpmkeyd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := shortDirectory(t)
 	s := &served{dir: dir, path: filepath.Join(dir, "tpms.sock"), log: &journal{}}
 	rules := everybody()
 	rules.path = filepath.Join(dir, "namespaces.toml")
@@ -54,6 +47,7 @@ func serveWith(t *testing.T, text string) *served {
 	if err := rules.reload(s.server); err != nil {
 		t.Fatal(err)
 	}
+	s.listenForRoot(t)
 	s.run(t, spec)
 	return s
 }
@@ -92,8 +86,7 @@ func (s *served) socket(name string) string { return filepath.Join(s.dir, name) 
 var readPCRs = wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCPCRRead)).Uint32(0).Bytes()
 
 // filterOf tells by what is answered which filter a caller has: use, rsa or all.
-func filterOf(t *testing.T, ask func(command []byte) []byte) string {
-	t.Helper()
+func filterOf(ask func(command []byte) []byte) string {
 	const denied = 0x000B0143
 	code := func(command []byte) uint32 {
 		h, ok := wire.ParseHeader(ask(command))
@@ -182,7 +175,7 @@ filter = "all"
 		{"by socket", syscall.Credential{Uid: 1001, Gid: 777}, "own.sock", "all"},
 		{"by a socket that is not for him", syscall.Credential{Uid: 1003, Gid: 777}, "own.sock", "refused"},
 	} {
-		if got := filterOf(t, as(t, &row.who, s.socket(row.socket))); got != row.want {
+		if got := filterOf(as(t, &row.who, s.socket(row.socket))); got != row.want {
 			t.Errorf("%s: filter %s, want %s", row.name, got, row.want)
 		}
 	}
@@ -269,18 +262,18 @@ func TestReload(t *testing.T) {
 		s.log.await(t, said)
 	}
 	old := talk(t, s.socket("a.sock"))
-	if got := filterOf(t, old); got != "use" {
+	if got := filterOf(old); got != "use" {
 		t.Errorf("at first: filter %s", got)
 	}
 	hup("[[namespace]]\nname = \"a\"\nfilter = \"nothing\"\n", "SIGHUP: nothing has changed: "+s.rules.path+`: line 3: filter: namespace "a": "nothing" is none of the profiles`)
 	hup(first+"[[namespace]]\nname = \"b\"\nsocket = \"%s/namespaces.toml\"\n", "a file that is no socket is there; name another path")
 	hup(first+"[[namespace]]\nname = \"b\"\nsocket = \"%s/tpms.sock\"\n", "another server uses it")
-	if got := filterOf(t, talk(t, s.socket("a.sock"))); got != "use" {
+	if got := filterOf(talk(t, s.socket("a.sock"))); got != "use" {
 		t.Errorf("after mistakes: filter %s", got)
 	}
 	hup("[[namespace]]\nname = \"a\"\nsocket = \"%s/a.sock\"\nsocket-mode = \"0640\"\nsocket-group = \"777\"\nfilter = \"all\"\n[[namespace]]\nname = \"b\"\nsocket = \"%s/b.sock\"\n", "SIGHUP: 2 namespaces from")
 	for path, want := range map[string]string{"a.sock": "all", "b.sock": "rsa"} {
-		if got := filterOf(t, talk(t, s.socket(path))); got != want {
+		if got := filterOf(talk(t, s.socket(path))); got != want {
 			t.Errorf("%s afterwards: filter %s, want %s", path, got, want)
 		}
 	}
@@ -292,7 +285,7 @@ func TestReload(t *testing.T) {
 	if _, err := net.Dial("unix", s.socket("b.sock")); err == nil {
 		t.Error("a socket that nobody wants is still there")
 	}
-	if got := filterOf(t, old); got != "use" {
+	if got := filterOf(old); got != "use" {
 		t.Errorf("the client of the beginning has the filter %s", got)
 	}
 }

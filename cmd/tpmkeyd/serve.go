@@ -31,26 +31,44 @@ type server struct {
 	rules   *namespaces
 	log     *log.Logger
 	denials limiter
+	usage   *ledger
 	clients sync.WaitGroup
 	doors   doors
+	asking  *net.UnixListener // the control socket; nil: none
+
+	watching *net.UnixListener // that of the metrics; nil: none
 
 	mu          sync.Mutex
 	connections map[net.Conn]bool
+	closed      bool
 	count       map[uint32]int // of clients of each principal
 }
 
 func newServer(c *chips, rules *namespaces, l *log.Logger) *server {
-	return &server{chips: c, rules: rules, log: l, connections: map[net.Conn]bool{}, count: map[uint32]int{}}
+	return &server{chips: c, rules: rules, log: l, usage: newLedger(), connections: map[net.Conn]bool{}, count: map[uint32]int{}}
 }
 
 // serve lets callers in until the context ends, then sends all of them away and waits until nothing of theirs is on a chip.
 func (s *server) serve(stopped context.Context, l *net.UnixListener) error {
 	stopAccepting := context.AfterFunc(stopped, func() { l.Close() })
 	defer stopAccepting()
-	err := s.accept(l)
+	if s.watching != nil {
+		s.clients.Go(func() { s.serveMetrics(s.watching) })
+		defer s.watching.Close()
+	}
+	if s.asking != nil {
+		s.clients.Go(func() { s.accept(s.asking, s.answerControl) })
+		defer s.asking.Close()
+	}
+	err := s.accept(l, s.converse)
 	s.doors.closeAll()
 	if stopped.Err() == nil {
 		return err
+	}
+	for _, l := range []*net.UnixListener{s.asking, s.watching} {
+		if l != nil {
+			l.Close()
+		}
 	}
 	s.chips.close() // first: whoever comes now gets no space
 	s.closeAll()
@@ -59,12 +77,12 @@ func (s *server) serve(stopped context.Context, l *net.UnixListener) error {
 }
 
 // accept lets callers in by one way until that is closed.
-func (s *server) accept(l *net.UnixListener) error {
+func (s *server) accept(l *net.UnixListener, serve func(conn *net.UnixConn, entrance string)) error {
 	for {
 		conn, err := l.AcceptUnix()
 		switch {
 		case err == nil:
-			s.clients.Go(func() { s.converse(conn, l.Addr().String()) })
+			s.clients.Go(func() { serve(conn, l.Addr().String()) })
 		case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE):
 			s.log.Printf("no more connections: %v", err)
 			time.Sleep(100 * time.Millisecond)
@@ -77,6 +95,7 @@ func (s *server) accept(l *net.UnixListener) error {
 func (s *server) closeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
 	for conn := range s.connections {
 		conn.Close()
 	}
@@ -84,34 +103,41 @@ func (s *server) closeAll() {
 
 // converse serves one connection to its end.
 func (s *server) converse(conn *net.UnixConn, entrance string) {
-	defer conn.Close()
+	s.note(conn)
+	defer s.forget(conn)
 	who, err := callerAt(conn, entrance)
 	if err != nil {
 		s.log.Printf("a client without credentials: %v", err)
 		return
 	}
-	s.note(conn) // before there is a space: when we stop, whoever has one is sent away
-	defer s.forget(conn)
-	c, err := s.admitCaller(who)
-	if err != nil {
-		return
-	}
-	defer c.leave()
-	if err := s.exchange(conn, c); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
-		c.log("closed %s: %v", who, err)
+	if c, err := s.admitCaller(who); err == nil {
+		s.attend(conn, c)
 	}
 }
 
+// attend serves a client on its connection to its end.
+func (s *server) attend(conn net.Conn, c *client) {
+	defer c.leave()
+	if err := s.exchange(conn, c); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+		c.log("closed %s: %v", c.caller, err)
+	}
+}
+
+// note remembers a connection, so that it is closed when we stop: at once, when we are about to.
 func (s *server) note(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.connections[conn] = true
+	if s.connections[conn] = true; s.closed {
+		conn.Close()
+	}
 }
 
+// forget closes a connection.
 func (s *server) forget(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.connections, conn)
+	conn.Close()
 }
 
 // exchange answers one command after the other. A client that does not keep to the framing is sent away.

@@ -32,7 +32,7 @@ type Device struct {
 	opening *opening    // the manager's, nil on a managed device
 }
 
-// Open opens the device that a spec names; "" means the first one that can be opened of TPMKEY_DEVICE, /dev/tpms, the default broker,
+// Open opens the device that a spec names; "" means the first one that can be opened of TPMKEY_DEVICE, a descriptor that systemd hands over as tpmkey, /dev/tpms, the default broker,
 // /dev/tpmrm0 and /dev/tpm0. The error lists what was tried, and why each failed.
 func Open(spec string) (*Device, error) { return openFiltered(spec, nil) }
 
@@ -236,6 +236,9 @@ func useDescriptor(s Spec) (rm.Chip, error) {
 	}
 	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFSOCK && kind != unix.S_IFCHR {
 		return nil, fmt.Errorf("open %s: neither a socket nor a device", s)
+	}
+	if listens, err := unix.GetsockoptInt(number, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err == nil && listens != 0 {
+		return nil, fmt.Errorf("open %s: a socket that waits for clients, not one that is connected to tpmkeyd; of systemd it takes OpenFile=, not a .socket unit", s)
 	}
 	fd, err := unix.FcntlInt(uintptr(number), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {

@@ -13,12 +13,19 @@ import (
 // order is where a TPM is looked for when nobody named one. An emulator is not among them: it is never chosen by itself.
 var order = []string{"/dev/tpms", DefaultBroker, "/dev/tpmrm0", "/dev/tpm0"}
 
-// search opens the first device that can be opened. A device that the environment names is the only one that is tried.
+// search opens the first device that can be opened. A device that the environment names, or that systemd hands over, is the only one that is tried.
 func search(f *filter.Filter) (*Device, error) {
 	if named := environment("TPMKEY_DEVICE"); named != "" {
 		d, err := openFiltered(named, f)
 		if err != nil {
 			return nil, &NotFoundError{Tried: []error{err}, Named: true}
+		}
+		return d, nil
+	}
+	if handed := handedDescriptor(); handed != "" {
+		d, err := openFiltered(handed, f)
+		if err != nil {
+			return nil, &NotFoundError{Tried: []error{err}, Handed: true}
 		}
 		return d, nil
 	}
@@ -45,12 +52,16 @@ func environment(name string) string {
 type NotFoundError struct {
 	Tried []error
 	Named bool // TPMKEY_DEVICE named the one that was tried
+
+	Handed bool // systemd handed the one that was tried
 }
 
 func (e *NotFoundError) Error() string {
 	text := "no TPM can be used here"
 	if e.Named {
 		text = "the device that TPMKEY_DEVICE names cannot be used"
+	} else if e.Handed {
+		text = "the descriptor that systemd has handed to this service under the name tpmkey cannot be used"
 	}
 	for i, err := range e.Tried {
 		if i == 0 {
@@ -64,7 +75,7 @@ func (e *NotFoundError) Error() string {
 
 // advice is the way out where there is no device at all. A device that is there says itself what is wrong.
 func (e *NotFoundError) advice() string {
-	if e.Named || errors.Is(e, unix.EACCES) {
+	if e.Named || e.Handed || errors.Is(e, unix.EACCES) {
 		return ""
 	}
 	return "; see whether the firmware has a TPM switched on and whether tpmkeyd runs (tpmkey doctor tells more), or name another device in TPMKEY_DEVICE"

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"tpmkey.example/namespace"
+	"tpmkey.example/rm/tpmtest"
+)
+
+// blocks are the pieces of a page that are marked as one language.
+func blocks(t *testing.T, page, language string) (found []string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		found = append(found, m[1])
+	}
+	if len(found) == 0 {
+		t.Fatalf("%s has no %s", page, language)
+	}
+	return found
+}
+
+const page = "../../docs/tpmkeyd.md"
+
+// The commands of the administrator's page do what it says, with the namespaces that stand there. What needs a running systemd is marked as console.
+func TestDocumentedCommands(t *testing.T) {
+	if os.Geteuid() != 0 {
+		tpmtest.Missing(t, "root, to be another user")
+	}
+	tpmtest.Need(t, "curl")
+	s := serveWith(t, "")
+	watching, err := listenFor(s.socket("metrics.sock"), controlMode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.serveMetrics(watching) }()
+	defer func() { watching.Close(); <-served }()
+	buildTool(t, s.dir)
+	file := filepath.Join(s.dir, "page.toml")
+	if err := os.WriteFile(file, []byte(blocks(t, page, "toml")[0]), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	here := strings.NewReplacer("sudo ", "", "/run/tpmkey/metrics.sock", s.socket("metrics.sock"),
+		"tpmkey namespace ", "tpmkey namespace -file "+file+" ", "tpmkey run ", "tpmkey run -control "+s.socket("control.sock")+" ", "tpmkey top ", "tpmkey top -control "+s.socket("control.sock")+" ")
+	for _, block := range blocks(t, page, "sh") {
+		for line := range strings.Lines(block) {
+			c := exec.Command("sh", "-c", here.Replace(line))
+			c.Dir = s.dir
+			c.Env = append(os.Environ(), "PATH="+s.dir+":"+os.Getenv("PATH"), "TPMKEY_DEVICE=broker:"+s.path)
+			if output, err := c.CombinedOutput(); err != nil || len(output) == 0 {
+				t.Errorf("%s: %v\n%s", strings.TrimSpace(line), err, output)
+			}
+		}
+	}
+}
+
+// What the page says of namespaces is right.
+func TestDocumentedNamespaces(t *testing.T) {
+	set, err := namespace.Parse(blocks(t, page, "toml")[0], readFilter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		who  namespace.Caller
+		want string
+	}{
+		{namespace.Caller{UID: 2500, Cgroups: []string{"/system.slice/nginx.service"}}, "web"},
+		{namespace.Caller{UID: 2500, GIDs: []uint32{500}}, "curves"},
+		{namespace.Caller{UID: 7, Socket: "/run/tpmkey/container.sock"}, "container"},
+	} {
+		if n, _ := set.Of(row.who); n == nil || n.Name != row.want {
+			t.Errorf("%+v: %+v, want %s", row.who, n, row.want)
+		}
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, said := range []string{errNotForHim.Error(), "more than 256 connections", "there is no chip 1", "nothing but 0 reaches this chip"} {
+		if !strings.Contains(string(text), said) {
+			t.Errorf("the page does not tell what to do about %q", said)
+		}
+	}
+}

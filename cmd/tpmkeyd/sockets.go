@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+
+	"tpmkey.example/internal/control"
+)
+
+// sockets are the paths that we listen at, unless systemd has made the sockets.
+type sockets struct{ everybody, control, metrics string }
+
+// listeners are what callers come in by.
+type listeners struct {
+	everybody, asking *net.UnixListener // asking: the control socket, nil where there is none
+	watching          *net.UnixListener // that of the metrics
+	handed            bool              // by systemd, who keeps them when we leave
+}
+
+func (s sockets) controlPath() string { return s.beside(s.control, filepath.Base(control.Path)) }
+func (s sockets) metricsPath() string { return s.beside(s.metrics, "metrics.sock") }
+
+// beside is a path that was named, else one beside the socket for everybody.
+func (s sockets) beside(named, name string) string {
+	if named != "" {
+		return named
+	}
+	return filepath.Join(filepath.Dir(s.everybody), name)
+}
+
+func (s sockets) open() (l listeners, err error) {
+	if l, err = s.openForClients(); err != nil {
+		return l, err
+	}
+	if l.watching, err = listenFor(s.metricsPath(), controlMode); err != nil {
+		l.close()
+	}
+	return l, err
+}
+
+func (s sockets) openForClients() (l listeners, err error) {
+	handed, err := handedSockets()
+	if err != nil {
+		return l, err
+	}
+	if handed != nil {
+		l = listeners{everybody: handed[socketForAll], asking: handed[socketOfRoot], handed: true}
+		if l.everybody == nil {
+			return l, fmt.Errorf("systemd hands over no socket by the name of %s; use the units that come with tpmkeyd", socketForAll)
+		}
+		return l, nil
+	}
+	if l.everybody, err = listen(s.everybody); err != nil {
+		return l, err
+	}
+	if l.asking, err = listenFor(s.controlPath(), controlMode); err != nil {
+		l.everybody.Close()
+	}
+	return l, err
+}
+
+func (l listeners) close() error {
+	err := l.everybody.Close()
+	for _, other := range []*net.UnixListener{l.asking, l.watching} {
+		if other != nil {
+			err = errors.Join(err, other.Close())
+		}
+	}
+	return err
+}

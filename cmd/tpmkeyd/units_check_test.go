@@ -1,0 +1,50 @@
+//go:build check
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tpmkey.example/rm/tpmtest"
+)
+
+// mostExposure is what systemd may say of the service at most, in tenths of its points.
+const mostExposure = "20"
+
+// The units are well-formed, refer to one another, and leave the service little that it could do.
+func TestUnits(t *testing.T) {
+	tpmtest.Need(t, "systemd-analyze")
+	dir := t.TempDir()
+	units, err := filepath.Glob("units/*")
+	if err != nil || len(units) != 3 {
+		t.Fatalf("units %v, %v", units, err)
+	}
+	program := filepath.Join(dir, "tpmkeyd")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"verify", "--man=no"}
+	for _, unit := range units {
+		text, err := os.ReadFile(unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, filepath.Base(unit))
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(text), "/usr/sbin/tpmkeyd", program)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, path)
+	}
+	if output, err := exec.Command("systemd-analyze", args...).CombinedOutput(); err != nil || len(output) > 0 {
+		t.Errorf("verify: %v\n%s", err, output)
+	}
+	c := exec.Command("systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold="+mostExposure, filepath.Join(dir, "tpmkeyd.service"))
+	output, err := c.CombinedOutput()
+	if err != nil || !strings.Contains(string(output), "Overall exposure level for tpmkeyd.service") {
+		t.Errorf("security: %v\n%s", err, output)
+	}
+}
