@@ -121,6 +121,7 @@ var profileRows = []struct {
 	{"tss", RCDenied, "a public key in the owner hierarchy", external(public(same), owner)},
 	{"tss", RCDenied, "a parent's public key", external(template(tpm2.RSASRKTemplate, same), nullHandle)},
 	{"tss", RCDenied, "keep a key in the chip", command(tpm2.TPMCCEvictControl, []uint32{owner, keyHandle}, password, uint32s(0x81000005))},
+	{"tss", RCDenied, "keep a parent in the chip", command(tpm2.TPMCCEvictControl, []uint32{owner, primaryHandle}, password, uint32s(wire.SRK))},
 
 	{"rsa+ecc", yes, "create an ECC key", create(public(newECC))},
 	{"rsa+ecc", yes, "sign with it", sign(eccKey, password, []byte{0, 0x18, 0, 0x0b}, ticket)},
@@ -218,6 +219,38 @@ func TestWhoMoves(t *testing.T) {
 		}
 		if root, other := f.Check(&c, asRoot{widely}), f.Check(&c, widely); !root.Allowed || other.Allowed || other.Why != "caller is not root" {
 			t.Errorf("%s: for root %+v, for others %+v", name, root, other)
+		}
+	}
+}
+
+// Under tss, root may keep a parent where the storage root key belongs, and do nothing else with what is kept in the chip.
+func TestWhoKeepsParent(t *testing.T) {
+	f, err := Named("tss")
+	if err != nil {
+		t.Fatal(err)
+	}
+	evict := func(hierarchy, object, to uint32) []byte {
+		return command(tpm2.TPMCCEvictControl, []uint32{hierarchy, object}, password, uint32s(to))
+	}
+	for _, row := range []struct {
+		name, why string // "": root may
+		command   []byte
+	}{
+		{"keep a parent", "", evict(owner, primaryHandle, wire.SRK)},
+		{"keep it elsewhere", "persistentHandle is not srk", evict(owner, primaryHandle, 0x81000002)},
+		{"keep a key", "handle 2 is not own storage parent", evict(owner, keyHandle, wire.SRK)},
+		{"take the storage root key away", "handle 2 is not own storage parent", evict(owner, wire.SRK, wire.SRK)},
+		{"keep one of the platform's", "handle 1 is not owner", evict(uint32(tpm2.TPMRHPlatform), primaryHandle, wire.SRK)},
+	} {
+		c, err := wire.Parse(row.command)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := f.Check(&c, asRoot{widely}); d.Allowed != (row.why == "") || d.Why != row.why && row.why != "" {
+			t.Errorf("%s: %+v, want %q", row.name, d, row.why)
+		}
+		if d := f.Check(&c, widely); d.Allowed || d.Why != "caller is not root" {
+			t.Errorf("%s, others: %+v", row.name, d)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 func TestBuiltinProfiles(t *testing.T) {
 	counts := map[string][2]int{
 		"use": {10, 6}, "rsa": {13, 6}, "rsa+ecc": {14, 6}, "rsa+import": {14, 6}, "migrate": {22, 6}, "attest": {15, 6}, "orchestrate": {16, 6},
-		"tss": {17, 6}, "all": {len(wire.Shapes()) - 2, 2},
+		"tss": {18, 6}, "all": {len(wire.Shapes()) - 2, 2},
 	}
 	if len(counts) != len(Names()) {
 		t.Errorf("%d profiles, want %d", len(Names()), len(counts))

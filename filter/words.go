@@ -97,6 +97,7 @@ var paramWords = map[string]map[string]func(param []byte) bool{
 		"owner": is32(uint32(tpm2.TPMRHOwner)), "endorsement": is32(uint32(tpm2.TPMRHEndorsement)), "platform": is32(uint32(tpm2.TPMRHPlatform)),
 		"null": is32(uint32(tpm2.TPMRHNull)),
 	},
+	"persistentHandle": {"srk": is32(wire.SRK)},
 	"capability": {
 		"algs": capability(tpm2.TPMCapAlgs), "handles": capability(tpm2.TPMCapHandles), "commands": capability(tpm2.TPMCapCommands),
 		"pcrs": capability(tpm2.TPMCapPCRs), "tpm-properties": capability(tpm2.TPMCapTPMProperties), "pcr-properties": capability(tpm2.TPMCapPCRProperties),

@@ -33,6 +33,8 @@ var completed = []struct{ typed, line string }{
 	{"tpmkey filter explain -filter all TPM2_ChangeE", "tpmkey filter explain -filter all TPM2_ChangeEPS "},
 	{"tpmkey filter check what", "tpmkey filter check what-is-signed "},
 	{"tpmkey namespace te", "tpmkey namespace test "},
+	{"tpmkey pip", "tpmkey pipe "},
+	{"tpmkey pipe -device what", "tpmkey pipe -device what-is-signed "},
 	{"tpmkey migrate export ali", "tpmkey migrate export alice@laptop "},
 	{"tpmkey help ren", "tpmkey help rename "},
 	{"true; tpmkey sho", "true; tpmkey show "},

@@ -57,6 +57,7 @@ func init() { // help shows the table that it is in
 		{"filter", "[-json] list | show NAME | check FILE | explain COMMAND", "explain what the filter lets through to a TPM", filterDetails, filterFlags, runFilter},
 		{"enable-rm", "-- PROGRAM [ARG]...", "run a program with a resource manager before a raw TPM", enableRMDetails, nil, runEnableRM},
 		{"namespace", "[-json] list | show NAME | test USER", "show who gets what from tpmkeyd", namespaceDetails, namespaceFlags, runNamespace},
+		{"pipe", "", "let programs of tpm2-tss reach the TPM through tpmkeyd", pipeDetails, nil, runPipe},
 		{"run", "[FLAGS] -- PROGRAM [ARGUMENT]...", "start a program that can use the TPM by a descriptor", runDetails, runFlags, runRun},
 		{"top", "[-once] [-control PATH] [-json]", "show who uses tpmkeyd's chips", topDetails, topFlags, runTop},
 		{"completion", "bash|zsh|fish", "print a script that completes command lines", completionDetails, nil, runCompletion},

@@ -108,6 +108,11 @@ func mustAnswer(t *testing.T, conn net.Conn) {
 // dialAsNobody connects as a user for whom the limit holds, as it does not for root.
 func dialAsNobody(t *testing.T, path string, n int) []net.Conn {
 	t.Helper()
+	return dialAs(t, path, nobody, n)
+}
+
+func dialAs(t *testing.T, path string, uid uintptr, n int) []net.Conn {
+	t.Helper()
 	if err := os.Chmod(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +121,7 @@ func dialAsNobody(t *testing.T, path string, n int) []net.Conn {
 	dialled.Go(func() {
 		if os.Geteuid() == 0 {
 			runtime.LockOSThread() // never unlocked: the thread with the other uid ends with this goroutine
-			if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); errno != 0 {
+			if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); errno != 0 {
 				t.Error(errno)
 			}
 		}

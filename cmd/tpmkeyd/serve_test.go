@@ -54,12 +54,18 @@ func (j *journal) await(t *testing.T, want string) {
 // start serves an emulator until the test ends, and then looks for what was left on it.
 func start(t *testing.T, spec string) (path string, log *journal, stop func()) {
 	t.Helper()
+	return startGranting(t, spec, everybody())
+}
+
+// startGranting is start with other rules.
+func startGranting(t *testing.T, spec string, rules *namespaces) (path string, log *journal, stop func()) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "tpmkeyd")
 	if err != nil {
 		t.Fatal(err)
 	}
 	path = filepath.Join(dir, "tpms.sock")
-	log, stop = startAt(t, spec, path)
+	log, stop = startAtGranting(t, spec, path, rules)
 	t.Cleanup(func() {
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 			t.Errorf("left in the socket's directory: %v, %v", entries, err)
@@ -71,6 +77,11 @@ func start(t *testing.T, spec string) (path string, log *journal, stop func()) {
 }
 
 func startAt(t *testing.T, spec, path string) (*journal, func()) {
+	t.Helper()
+	return startAtGranting(t, spec, path, everybody())
+}
+
+func startAtGranting(t *testing.T, spec, path string, rules *namespaces) (*journal, func()) {
 	t.Helper()
 	config, err := device.OpenChip(spec)
 	if err != nil {
@@ -84,7 +95,7 @@ func startAt(t *testing.T, spec, path string) (*journal, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- newServer(&chips{named: []rm.Config{config}}, everybody(), log.New(j, "", 0)).serve(ctx, listener)
+		ended <- newServer(&chips{named: []rm.Config{config}}, rules, log.New(j, "", 0)).serve(ctx, listener)
 	}()
 	return j, sync.OnceFunc(func() {
 		cancel()

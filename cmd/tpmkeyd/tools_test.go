@@ -5,59 +5,181 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"tpmkey.example/rm/tpmtest"
 )
 
-// A toolUser runs other people's TPM programs as clients of tpmkeyd, in a folder of their own.
+// nobody is an unprivileged user.
+const nobody = 65534
+
+// A toolUser runs other people's TPM programs as clients of tpmkeyd: as nobody where the tests are root's, in a folder of his own.
 type toolUser struct {
-	t    *testing.T
-	dir  string
-	path string // of tpmkeyd's socket
+	t      *testing.T
+	dir    string
+	env    []string
+	isRoot bool // all the same
 }
 
-func (u *toolUser) run(program string, args ...string) string {
-	u.t.Helper()
-	c := exec.Command(program, args...)
-	c.Dir = u.dir
-	tcti := "cmd:nc -N -U " + u.path
-	c.Env = append(os.Environ(), "TPM2TOOLS_TCTI="+tcti, "TPM2OPENSSL_TCTI="+tcti)
-	output, err := c.CombinedOutput()
+// newToolUser is a user of the socket at path, who has tpmkey.
+func newToolUser(t *testing.T, path string) *toolUser {
+	t.Helper()
+	programs := openDir(t)
+	if output, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(programs, "tpmkey"), "../tpmkey").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	u := &toolUser{t: t, dir: nobodysDir(t)}
+	u.env = append(os.Environ(), "HOME="+u.dir, "PATH="+programs+":"+os.Getenv("PATH"), "TPMKEY_DEVICE=broker:"+path, "OPENSSL_CONF=/dev/null")
+	for _, variable := range []string{"TPM2TOOLS_TCTI", "TPM2OPENSSL_TCTI", "TPM2_PKCS11_TCTI"} {
+		u.env = append(u.env, variable+"=cmd:tpmkey pipe")
+	}
+	if err := os.Chmod(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// openDir is a directory that everybody may enter.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tools")
 	if err != nil {
-		u.t.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, output)
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// nobodysDir is a directory of nobody's, where the tests are root's.
+func nobodysDir(t *testing.T) string {
+	t.Helper()
+	dir := openDir(t)
+	if os.Geteuid() != 0 {
+		return dir
+	}
+	if err := os.Chown(dir, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// command is a script for the shell.
+func (u *toolUser) command(script string) *exec.Cmd {
+	c := exec.Command("bash", "-euo", "pipefail", "-c", script)
+	c.Dir, c.Env = u.dir, u.env
+	if os.Geteuid() == 0 && !u.isRoot {
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}
+	return c
+}
+
+// run runs a script that must succeed.
+func (u *toolUser) run(script string) string {
+	u.t.Helper()
+	output, err := u.command(script).CombinedOutput()
+	if err != nil {
+		u.t.Fatalf("%s: %v\n%s", script, err, output)
 	}
 	return string(output)
 }
 
-// tpm2-tools make and use a key, keeping it in context files from one process to the next, and tpm2-openssl signs with digests of the TPM: unchanged,
-// under the default filter.
-func TestOtherPrograms(t *testing.T) {
-	tpmtest.Need(t, "nc", "tpm2_createprimary", "openssl")
-	path, log, _ := start(t, tpmtest.SWTPM(t))
-	u := &toolUser{t, t.TempDir(), path}
-	if err := os.WriteFile(filepath.Join(u.dir, "data"), []byte("what is signed"), 0o600); err != nil {
+// refused runs a script that must fail and say something.
+func (u *toolUser) refused(script, want string) {
+	u.t.Helper()
+	if output, err := u.command(script).CombinedOutput(); err == nil || !strings.Contains(string(output), want) {
+		u.t.Errorf("%s: %v, wanted %q\n%s", script, err, want, output)
+	}
+}
+
+// wasRefused fails the test if the filter has refused something.
+func (u *toolUser) wasRefused(log *journal) {
+	u.t.Helper()
+	if said := log.String(); strings.Contains(said, "denied") {
+		u.t.Errorf("something was denied:\n%s", said)
+	}
+}
+
+// section is what a page says to type under a heading.
+func section(t *testing.T, page, heading string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/" + page)
+	if err != nil {
 		t.Fatal(err)
 	}
-	u.run("tpm2_createprimary", "-Q", "-c", "primary.ctx")
-	u.run("tpm2_create", "-Q", "-C", "primary.ctx", "-G", "rsa2048", "-u", "key.pub", "-r", "key.priv", "-a",
-		"fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|sign|decrypt")
-	u.run("tpm2_load", "-Q", "-C", "primary.ctx", "-u", "key.pub", "-r", "key.priv", "-c", "key.ctx")
-	u.run("tpm2_sign", "-Q", "-c", "key.ctx", "-g", "sha256", "-s", "rsassa", "-f", "plain", "-o", "signature", "data")
-	u.run("tpm2_readpublic", "-Q", "-c", "key.ctx", "-f", "pem", "-o", "key.pem")
-	u.run("openssl", "dgst", "-sha256", "-verify", "key.pem", "-signature", "signature", "data")
-	u.run("openssl", "pkeyutl", "-encrypt", "-pubin", "-inkey", "key.pem", "-in", "data", "-out", "encrypted")
-	if got := u.run("tpm2_rsadecrypt", "-c", "key.ctx", "encrypted"); got != "what is signed" {
-		t.Errorf("decrypted %q", got)
+	_, part, found := strings.Cut("\n"+string(text), "\n"+heading+"\n")
+	part, _, _ = strings.Cut(part, "\n## ")
+	var typed strings.Builder
+	for line := range strings.Lines(part) {
+		if code, ok := strings.CutPrefix(line, "    "); ok {
+			typed.WriteString(code)
+		}
 	}
-	if got, want := u.run("tpm2_hash", "-g", "sha256", "--hex", "data"), u.run("sha256sum", "data"); !strings.HasPrefix(want, strings.TrimSpace(got)) {
-		t.Errorf("tpm2_hash %q, sha256sum %q", got, want)
+	if !found || typed.Len() == 0 {
+		t.Fatalf("%s says nothing to type under %q", page, heading)
 	}
-	u.run("openssl", "genpkey", "-provider", "tpm2", "-algorithm", "RSA", "-pkeyopt", "bits:2048", "-out", "tss.pem")
-	u.run("openssl", "dgst", "-provider", "tpm2", "-provider", "default", "-propquery", "?provider=tpm2", "-sha256", "-sign", "tss.pem", "-out", "signature2", "data")
-	u.run("openssl", "pkey", "-provider", "tpm2", "-provider", "default", "-in", "tss.pem", "-pubout", "-out", "tss.pub")
-	u.run("openssl", "dgst", "-sha256", "-verify", "tss.pub", "-signature", "signature2", "data")
-	if said := log.String(); strings.Contains(said, "denied") {
-		t.Errorf("something was denied:\n%s", said)
+	return typed.String()
+}
+
+// The way that the page tells is the one that these tests take.
+func TestPageTellsWay(t *testing.T) {
+	u := &toolUser{t: t, dir: nobodysDir(t), env: []string{"PATH=" + os.Getenv("PATH")}}
+	said := u.run(section(t, "tss.md", "# Programs that know nothing of tpmkey") + `echo "$TPM2TOOLS_TCTI, $TPM2OPENSSL_TCTI, $TPM2_PKCS11_TCTI"`)
+	if want := "cmd:tpmkey pipe, cmd:tpmkey pipe, cmd:tpmkey pipe\n"; said != want {
+		t.Errorf("%q", said)
+	}
+}
+
+// tpm2-tools make and use a key, keeping it in context files from one process to the next: unchanged, as nobody, under the default filter.
+func TestTPM2Tools(t *testing.T) {
+	tpmtest.Need(t, "tpm2_createprimary", "openssl")
+	path, log, _ := start(t, tpmtest.SWTPM(t))
+	u := newToolUser(t, path)
+	u.run(section(t, "tss.md", "## tpm2-tools"))
+	for script, want := range map[string]string{
+		"tpm2_hash -g sha256 --hex data":                         strings.Fields(u.run("sha256sum data"))[0],
+		"tpm2_getcap commands | grep -c ^TPM2_CC_":               "19\n",
+		"tpm2_getcap handles-transient":                          "",
+		"tpm2_getcap properties-fixed | grep -A1 TPM2_PT_FAMILY": "TPM2_PT_FAMILY_INDICATOR:\n  raw: 0x322E3000\n",
+		"tpm2_getrandom 20 | wc -c":                              "20\n",
+		"tpm2_flushcontext -t":                                   "",
+		"tpm2_changeauth -Q -c key.ctx -C primary.ctx -r pin.priv 1234; tpm2_load -Q -C primary.ctx -u key.pub -r pin.priv -c pin.ctx;" +
+			"tpm2_sign -c pin.ctx -p 1234 -g sha256 -f plain -o signature data; openssl dgst -sha256 -verify key.pem -signature signature data": "Verified OK\n",
+	} {
+		if said := u.run(script); said != want {
+			t.Errorf("%s: %q, want %q", script, said, want)
+		}
+	}
+	u.wasRefused(log)
+}
+
+// OpenSSL with the provider tpm2 makes a key, uses it and serves TLS 1.3 with it.
+func TestTPM2OpenSSL(t *testing.T) {
+	tpmtest.Need(t, "openssl")
+	path, log, _ := start(t, tpmtest.SWTPM(t))
+	u := newToolUser(t, path)
+	typed, server, found := strings.Cut(section(t, "tss.md", "## OpenSSL"), "openssl s_server")
+	if !found {
+		t.Fatal("the page starts no server")
+	}
+	u.run("echo what is signed >data\n" + typed)
+	u.serveTLS(typed[:strings.Index(typed, "\n")+1] + "exec openssl s_server" + server)
+	u.wasRefused(log)
+}
+
+// serveTLS runs a server, on a socket instead of a port that somebody may have, and connects a client, who checks its certificate.
+func (u *toolUser) serveTLS(script string) {
+	u.t.Helper()
+	socket := filepath.Join(u.dir, "tls.sock")
+	server := u.command(strings.ReplaceAll(script, "-accept 127.0.0.1:8443", "-unix tls.sock"))
+	tpmtest.Start(u.t, server, tpmtest.Listens(socket))
+	said := u.run("echo 'GET / HTTP/1.0\n' | openssl s_client -unix tls.sock -CAfile key.crt -verify_return_error -verify_hostname localhost -ign_eof 2>&1")
+	for _, want := range []string{"TLSv1.3", "Verify return code: 0 (ok)", "HTTP/1.0 200 ok"} {
+		if !strings.Contains(said, want) {
+			u.t.Errorf("the client does not say %q:\n%s", want, said)
+		}
 	}
 }

@@ -1,4 +1,9 @@
 profile tss from rsa: what tpm2-pkcs11 needs for RSA and elliptic curve keys
+allow TPM2_EvictControl: the storage root key, which root may keep in the chip for the tokens of all
+    caller is root
+    handle 1 is owner
+    handle 2 is own storage parent
+    persistentHandle is srk
 allow TPM2_ObjectChangeAuth: change the PIN of one's own key or token
     handle 1 is own rsa key without adminWithPolicy, own ecc key without adminWithPolicy or own sealed secret
     handle 2 is own storage parent or srk

@@ -26,7 +26,10 @@ func Start(t testing.TB, command *exec.Cmd, ready func() error) {
 	t.Helper()
 	p := &process{command: command, ended: make(chan struct{})}
 	command.Stderr = &p.stderr
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if command.SysProcAttr == nil {
+		command.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	command.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	started := make(chan error)
 	go p.run(started)
 	if err := <-started; err != nil {

@@ -1,0 +1,252 @@
+//go:build check
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-tpm/tpm2"
+	"golang.org/x/sys/unix"
+
+	"tpmkey.example/rm/device"
+	"tpmkey.example/rm/tpmtest"
+	"tpmkey.example/rm/wire"
+)
+
+var crowdTime = flag.Duration("crowd", 30*time.Second, "how long a thousand connections work; from five minutes on the machine must be ours, and times count")
+
+const (
+	crowdUsers = 50
+	crowdEach  = 20 // connections
+	timesCount = 5 * time.Minute
+	fairEnough = 1.2 // the p99 of a signature, over what its share of the chip is
+)
+
+// A member of the crowd is one connection with a key.
+type member struct {
+	net.Conn
+	crowd  *crowd
+	parent tpm2.NamedHandle
+	key    *tpm2.NamedHandle // nil: not loaded
+}
+
+// A crowd is a thousand of them, and how long their commands took.
+type crowd struct {
+	private tpm2.TPM2BPrivate
+	public  tpm2.TPM2BPublic
+	until   time.Time
+
+	mu       sync.Mutex
+	commands int
+	quotas   int
+	signed   []time.Duration
+}
+
+// Send runs one command.
+func (m *member) Send(command []byte) ([]byte, error) {
+	if _, err := m.Write(command); err != nil {
+		return nil, err
+	}
+	response := make([]byte, wire.HeaderSize)
+	if _, err := io.ReadFull(m, response); err != nil {
+		return nil, err
+	}
+	h, _ := wire.ParseHeader(response)
+	if h.Size < wire.HeaderSize || h.Size > wire.MaxCommand {
+		return nil, fmt.Errorf("a response of %d bytes", h.Size)
+	}
+	response = append(response, make([]byte, h.Size-wire.HeaderSize)...)
+	_, err := io.ReadFull(m, response[wire.HeaderSize:])
+	m.crowd.count(func() { m.crowd.commands++ })
+	return response, err
+}
+
+func (c *crowd) count(what func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	what()
+}
+
+// work does what clients do, until the time is over or something fails that is no quota.
+func (m *member) work() error {
+	for time.Now().Before(m.crowd.until) {
+		err := m.once()
+		if err != nil && ignoreQuota(err) != nil {
+			return err
+		}
+		if err != nil {
+			m.crowd.count(func() { m.crowd.quotas++ })
+		}
+	}
+	return nil
+}
+
+// once is one piece of work: most are signatures.
+func (m *member) once() error {
+	switch rand.N(10) {
+	case 0:
+		_, err := tpm2.GetRandom{BytesRequested: 32}.Execute(m)
+		return err
+	case 1:
+		return m.drop()
+	case 2:
+		s, end, err := tpm2.HMACSession(m, tpm2.TPMAlgSHA256, 16)
+		if err != nil {
+			return err
+		}
+		return errors.Join(m.sign(s), end())
+	}
+	return m.sign(tpm2.PasswordAuth(nil))
+}
+
+// load has the key loaded.
+func (m *member) load() error {
+	if m.key != nil {
+		return nil
+	}
+	parent, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(tpmtest.SRKTemplate())}.Execute(m)
+	if err != nil {
+		return err
+	}
+	defer tpm2.FlushContext{FlushHandle: parent.ObjectHandle}.Execute(m)
+	key, err := tpm2.Load{ParentHandle: tpm2.NamedHandle{Handle: parent.ObjectHandle, Name: parent.Name}, InPrivate: m.crowd.private, InPublic: m.crowd.public}.Execute(m)
+	if err != nil {
+		return err
+	}
+	m.key = &tpm2.NamedHandle{Handle: key.ObjectHandle, Name: key.Name}
+	return nil
+}
+
+func (m *member) drop() error {
+	if m.key == nil {
+		return nil
+	}
+	_, err := tpm2.FlushContext{FlushHandle: m.key.Handle}.Execute(m)
+	m.key = nil
+	return err
+}
+
+func (m *member) sign(by tpm2.Session) error {
+	if err := m.load(); err != nil {
+		return err
+	}
+	start := time.Now()
+	_, err := tpm2.Sign{
+		KeyHandle: tpm2.AuthHandle{Handle: m.key.Handle, Name: m.key.Name, Auth: by},
+		Digest:    tpm2.TPM2BDigest{Buffer: make([]byte, 32)},
+		InScheme: tpm2.TPMTSigScheme{Scheme: tpm2.TPMAlgRSASSA,
+			Details: tpm2.NewTPMUSigScheme(tpm2.TPMAlgRSASSA, &tpm2.TPMSSchemeHash{HashAlg: tpm2.TPMAlgSHA256})},
+		Validation: tpm2.TPMTTKHashCheck{Tag: tpm2.TPMSTHashCheck, Hierarchy: tpm2.TPMRHNull},
+	}.Execute(m)
+	if err == nil {
+		m.crowd.count(func() { m.crowd.signed = append(m.crowd.signed, time.Since(start)) })
+	}
+	return err
+}
+
+// A thousand connections of fifty users, who load keys, sign with passwords and in sessions: nobody gets an error that is no quota's, the service does not grow, and
+// the chip is left as it was.
+func TestCrowd(t *testing.T) {
+	if os.Geteuid() != 0 {
+		tpmtest.Missing(t, "root, to be many users")
+	}
+	m, spec := newSystemd(t), tpmtest.SWTPM(t)
+	path := filepath.Join(m.dir, "tpms.sock")
+	if err := errors.Join(os.Chmod(m.dir, 0o755), os.Chmod(path, socketMode)); err != nil {
+		t.Fatal(err)
+	}
+	before := counters(t, spec)
+	service, j := m.startReady(t, spec)
+	c := newCrowd(t, path)
+	var all sync.WaitGroup
+	start := time.Now()
+	c.until = start.Add(*crowdTime)
+	for uid := range uintptr(crowdUsers) {
+		for _, conn := range dialAs(t, path, 10000+uid, crowdEach) {
+			conn.SetDeadline(c.until.Add(10 * time.Minute))
+			all.Go(func() {
+				defer conn.Close()
+				if err := (&member{Conn: conn, crowd: c}).work(); err != nil {
+					t.Errorf("uid %d: %v", 10000+uid, err)
+				}
+			})
+		}
+	}
+	time.Sleep(*crowdTime / 2)
+	half := resident(t, service.Process.Pid)
+	all.Wait()
+	c.report(t, time.Since(start), half, resident(t, service.Process.Pid))
+	if err := errors.Join(service.Process.Signal(unix.SIGTERM), service.Wait()); err != nil {
+		t.Errorf("%v\n%s", err, j)
+	}
+	for property, value := range counters(t, spec) {
+		if value != before[property] {
+			t.Errorf("property 0x%x was %d and is %d", uint32(property), before[property], value)
+		}
+	}
+}
+
+// newCrowd makes the key that all of them load.
+func newCrowd(t *testing.T, path string) *crowd {
+	t.Helper()
+	d, err := device.Open("broker:" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	dir := t.TempDir()
+	leaveKey(t, dir, d)
+	private, err1 := os.ReadFile(filepath.Join(dir, "private"))
+	public, err2 := os.ReadFile(filepath.Join(dir, "public"))
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	return &crowd{private: tpm2.TPM2BPrivate{Buffer: private}, public: tpm2.BytesAs2B[tpm2.TPMTPublic](public)}
+}
+
+// report tells how it was. A client's share of the chip is one command of each connection.
+func (c *crowd) report(t *testing.T, took time.Duration, half, end int) {
+	t.Helper()
+	const connections = crowdUsers * crowdEach
+	if len(c.signed) < connections/10 {
+		t.Fatalf("only %d signatures in %v", len(c.signed), took)
+	}
+	slices.Sort(c.signed)
+	p99 := c.signed[len(c.signed)*99/100]
+	share := took * connections / time.Duration(c.commands)
+	t.Logf("%v: %d commands, %d signatures, %d quotas; a signature: median %v, p99 %v, %.2f of its share of %v; memory %d and %d KiB", took.Round(time.Second), c.commands,
+		len(c.signed), c.quotas, c.signed[len(c.signed)/2], p99, float64(p99)/float64(share), share, half, end)
+	if end > half+half/4+8<<10 {
+		t.Errorf("the service has grown from %d to %d KiB", half, end)
+	}
+	if *crowdTime >= timesCount && float64(p99) > fairEnough*float64(share) {
+		t.Errorf("the p99 of a signature is %v, more than %.1f of its share of %v", p99, fairEnough, share)
+	}
+}
+
+// resident is how much memory a process has, in KiB.
+func resident(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	var size int
+	if _, err := fmt.Sscan(rest, &size); err != nil {
+		t.Fatal(err)
+	}
+	return size
+}
