@@ -118,28 +118,3 @@ func TestForeignFlush(t *testing.T) {
 	}
 	k.mustSign(t)
 }
-
-// What a process left that was killed is gone before its heir does anything, and takes no slot and no session away.
-func TestHeir(t *testing.T) {
-	raw := tpmtest.Dial(t, tpmtest.SWTPM(t))
-	recorder := tpmtest.Record(raw)
-	for range 3 {
-		primary(t, recorder)
-		if _, _, err := tpm2.HMACSession(recorder, tpm2.TPMAlgSHA256, 16); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m := rm.New(rm.Config{Sharing: rm.Alone, Heir: true, Open: func() (rm.Chip, error) { return chip{recorder}, nil }})
-	defer m.Close()
-	s, err := m.Open(rm.Options{UID: 1000})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	newKey(t, s, false, "").mustSign(t)
-	s.Close()
-	m.Close()
-	if leaks, err := tpmtest.Leaks(recorder); err != nil || len(leaks) > 0 {
-		t.Errorf("left on the chip: %x, %v", leaks, err)
-	}
-}

@@ -65,9 +65,6 @@ type Config struct {
 	Sharing Sharing
 	Limits  Limits // zero: the default of each
 
-	// Heir tells that a predecessor may have been killed, and have left things on the chip. On one that is ours alone they are flushed before the first command.
-	Heir bool
-
 	Localities bool // the chip that Open gives has a method SetLocality(uint8) error
 
 	// PrincipalOf gives the uid of whoever answers for a uid that is not root's: one user has 65,536 uids where /etc/subuid lends them out. What is counted
@@ -123,7 +120,6 @@ type Manager struct {
 
 	broken   error    // why nothing more is sent in this turn
 	doubtful bool     // a failure left open what is on the chip
-	heir     bool     // so did a predecessor, which nobody has looked at yet
 	settled  uint64   // how often that was found out
 	making   *stray   // what the command that runs makes
 	strays   []stray  // what failures may have left on a chip that others use too
@@ -164,7 +160,6 @@ func New(config Config) *Manager {
 	m := &Manager{config: config, limits: config.Limits.orDefault(), closed: make(chan struct{}), primaries: map[string]*primary{}, persistents: map[uint32]*persistent{},
 		held: map[uint32]int{}, trusted: newAuthMemory(), allowances: map[uint32]allowance{}, memory: config.Memory.restored(time.Now()), now: time.Now, after: time.After}
 	rand.Read(m.born[:])
-	m.heir = config.Heir && config.Sharing == Alone
 	m.patience, m.pause = longestCommand, m.sleep
 	m.idle = time.AfterFunc(time.Hour, m.giveBack)
 	m.idle.Stop()

@@ -157,7 +157,6 @@ func (s *Space) refuse(d filter.Decision, code tpm2.TPMCC) []byte {
 // run has the turn.
 func (s *Space) run(c *wire.Command) ([]byte, filter.Decision, error) {
 	m := s.manager
-	m.doubtful, m.heir = m.doubtful || m.heir, false
 	m.begin()
 	defer m.returnLater()
 	if m.maxCommand > 0 && len(c.Bytes) > m.maxCommand {

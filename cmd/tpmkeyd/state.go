@@ -32,7 +32,6 @@ func (s state) complete(l *log.Logger) func(int, rm.Config) (rm.Config, error) {
 		var err error
 		config.ContextKey = func() ([32]byte, error) { return s.contextKey(chip) }
 		config.Remember = s.remember(l, chip)
-		config.Heir = true
 		config.Memory, err = s.memory(chip)
 		return s.sweepFirst(chip, config, l), err
 	}
