@@ -16,7 +16,7 @@ import (
 
 var (
 	bothRoot = holder{node: true, openerIsRoot: true, callerIsRoot: true}
-	nobody   = holder{node: true}
+	someone  = holder{node: true}
 )
 
 // wantErrno asks for something that has no answer, or whose answer does not matter.
@@ -30,7 +30,7 @@ func (d *descriptor) wantErrno(h holder, number uint32, argument []byte, want un
 
 func (d *descriptor) state() tpms.State {
 	d.t.Helper()
-	b, err := d.ask(nobody, tpms.IocQuery, nil)
+	b, err := d.ask(someone, tpms.IocQuery, nil)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestWhoMayCall(t *testing.T) {
 	d := newDescriptor(t)
 	readClock := wire.NewMessage(tpm2.TPMSTNoSessions, uint32(tpm2.TPMCCReadClock)).Bytes()
 	for number, row := range ioctls {
-		for _, h := range []holder{nobody, {node: true, openerIsRoot: true}, {node: true, callerIsRoot: true}} {
+		for _, h := range []holder{someone, {node: true, openerIsRoot: true}, {node: true, callerIsRoot: true}} {
 			if row.what == widen && row.changes {
 				d.wantErrno(h, number, []byte("no filter, no chip\x00"), unix.EPERM)
 			} else if !row.changes {
@@ -105,21 +105,21 @@ func TestImpossibleChanges(t *testing.T) {
 
 func TestNarrowAndSeal(t *testing.T) {
 	d := newDescriptor(t)
-	d.wantErrno(nobody, tpms.IocNarrow, tpms.Text("profile less from rsa: no numbers\ndeny TPM2_GetRandom: mine are better\n"), 0)
+	d.wantErrno(someone, tpms.IocNarrow, tpms.Text("profile less from rsa: no numbers\ndeny TPM2_GetRandom: mine are better\n"), 0)
 	d.wantAllowed(getRandom(32), false)
 	if got := d.state().Filter; got != "rsa narrowed by less" {
 		t.Errorf("the filter is %q", got)
 	}
-	b, err := d.ask(nobody, tpms.IocGetFilter, nil)
+	b, err := d.ask(someone, tpms.IocGetFilter, nil)
 	if text := tpms.String(b); err != nil || !strings.HasPrefix(text, "profile rsa: ") || !strings.Contains(text, "profile less from rsa: ") {
 		t.Errorf("the text is %.100q, %v", text, err)
 	}
 	for i := 1; i < mostNarrowings; i++ {
-		d.wantErrno(nobody, tpms.IocNarrow, tpms.Text("rsa"), 0)
+		d.wantErrno(someone, tpms.IocNarrow, tpms.Text("rsa"), 0)
 	}
-	d.wantErrno(nobody, tpms.IocNarrow, tpms.Text("rsa"), unix.ENOSPC)
-	d.wantErrno(nobody, tpms.IocGetFilter, nil, unix.EOVERFLOW)
-	d.wantErrno(nobody, tpms.IocSeal, nil, 0)
+	d.wantErrno(someone, tpms.IocNarrow, tpms.Text("rsa"), unix.ENOSPC)
+	d.wantErrno(someone, tpms.IocGetFilter, nil, unix.EOVERFLOW)
+	d.wantErrno(someone, tpms.IocSeal, nil, 0)
 	for _, number := range []uint32{tpms.IocSetFilter, tpms.IocSetChip, tpms.IocSetLocality, tpms.IocNarrow, tpms.IocSeal} {
 		d.wantErrno(bothRoot, number, tpms.Text("all"), unix.EPERM)
 	}
@@ -134,12 +134,12 @@ func TestChangeWhileACommandRuns(t *testing.T) {
 	d.gate.Lock()
 	d.flags = unix.O_NONBLOCK
 	d.mustWrite(getRandom(32))
-	d.wantErrno(nobody, tpms.IocQuery, nil, unix.EBUSY)
+	d.wantErrno(someone, tpms.IocQuery, nil, unix.EBUSY)
 	d.wantErrno(bothRoot, tpms.IocSetFilter, tpms.Text("all"), unix.EBUSY)
 	d.gate.Unlock()
 	d.awaitWake()
 	wantRandom(t, d.mustRead(100, readable32), 32)
-	d.wantErrno(nobody, tpms.IocQuery, nil, 0)
+	d.wantErrno(someone, tpms.IocQuery, nil, 0)
 }
 
 // What a descriptor held is gone from the chip when it gets another filter.
