@@ -11,8 +11,9 @@
 
 #include "pool.h"
 
-/* What Go starts with, and keeps busy at once (threads.go). */
-#define READY 6
+/* What Go starts with, and keeps busy at once (threads.go): nobody else gets the last of these. The others are for workers. */
+#define OF_GO 6
+#define READY (OF_GO + 2)
 
 /* Go's own, behind --wrap. Nobody else's, so it is not there where Go is not. */
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument) __attribute__((weak));
@@ -81,14 +82,14 @@ int tpmkey_fill_pool(void)
 	return failed;
 }
 
-/* The thread is a detached one. */
-int tpmkey_take_thread(pthread_t *thread, void *(*run)(void *), void *argument)
+/* Takes a thread, a detached one, where more than some are left. */
+static int take_beyond(int left, pthread_t *thread, void *(*run)(void *), void *argument)
 {
-	struct ready *r;
+	struct ready *r = NULL;
 
 	pthread_mutex_lock(&lock);
-	r = first;
-	if (r) {
+	if (count > left) {
+		r = first;
 		first = r->next;
 		count--;
 	}
@@ -102,10 +103,12 @@ int tpmkey_take_thread(pthread_t *thread, void *(*run)(void *), void *argument)
 	return 0;
 }
 
+int tpmkey_take_thread(pthread_t *thread, void *(*run)(void *), void *argument) { return take_beyond(OF_GO, thread, run, argument); }
+
 /* Go asks for what a thread of the pool is: detached, with a stack of the usual size. */
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
 {
-	if (tpmkey_take_thread(thread, run, argument) == 0)
+	if (take_beyond(0, thread, run, argument) == 0)
 		return 0;
 	return __real_pthread_create(thread, attributes, run, argument);
 }

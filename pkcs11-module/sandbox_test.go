@@ -14,8 +14,8 @@ var sandboxes = []struct {
 	works  string
 	asRoot bool // only root can do this to itself
 }{
-	{"nothing", "before after child", false},
-	{"threads", "after", false}, // the helper needs them too
+	{"nothing", "before after crowd child", false},
+	{"threads", "after crowd", false}, // the helper needs them too
 	{"processes", "after", false},
 	{"exec", "before after", false},
 	{"threads+exec", "after", false},
@@ -33,7 +33,7 @@ var sandboxes = []struct {
 func TestSandboxes(t *testing.T) {
 	s := newShared(t)
 	for _, row := range sandboxes {
-		for _, when := range []string{"before", "after", "child"} {
+		for _, when := range []string{"before", "after", "crowd", "child"} {
 			if row.asRoot && os.Getuid() != 0 {
 				continue
 			}

@@ -3,13 +3,14 @@
  *
  *   sandbox MODULE LIMIT WHEN
  *
- * LIMIT is a row of the table below. WHEN is before, which is before C_Initialize, after, or child, which is in a child of a host that has used the
- * module. Prints what the calls answered, and when the limit came.
+ * LIMIT is a row of the table below. WHEN is before, which is before C_Initialize, after, crowd, which is after too, with more threads at once than the
+ * module has, or child, which is in a child of a host that has used the module. Prints what the calls answered, and when the limit came.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -178,6 +179,40 @@ static void live(void (*set)(void), int after)
 		try_to_use();
 }
 
+enum { CROWD = 24 };
+static pthread_barrier_t all_are_there;
+
+static void *one_of_many(void *unused)
+{
+	int i;
+
+	pthread_barrier_wait(&all_are_there);
+	pthread_barrier_wait(&all_are_there); /* the limit is there too */
+	for (i = 0; i < 3; i++)
+		try_to_use();
+	return unused;
+}
+
+static void live_in_crowd(void (*set)(void))
+{
+	pthread_t thread[CROWD];
+	int i;
+
+	alarm(120);
+	if (!answered("C_Initialize", f->C_Initialize(NULL)))
+		return;
+	pthread_barrier_init(&all_are_there, NULL, CROWD + 1);
+	for (i = 0; i < CROWD; i++)
+		pthread_create(&thread[i], NULL, one_of_many, NULL);
+	pthread_barrier_wait(&all_are_there);
+	set();
+	printf("limited\n");
+	pthread_barrier_wait(&all_are_there);
+	for (i = 0; i < CROWD; i++)
+		pthread_join(thread[i], NULL);
+	answered("C_Finalize", f->C_Finalize(NULL));
+}
+
 int main(int argc, char **argv)
 {
 	void (*set)(void) = NULL;
@@ -191,6 +226,10 @@ int main(int argc, char **argv)
 	if (!set)
 		return 2;
 	load(argv[1]);
+	if (!strcmp(argv[3], "crowd")) {
+		live_in_crowd(set);
+		return failed;
+	}
 	if (strcmp(argv[3], "child") != 0) {
 		live(set, !strcmp(argv[3], "after"));
 		return failed;
