@@ -25,11 +25,19 @@ func moduleWorks(p *patient) outcome {
 	case strings.TrimSpace(said) == "":
 		return fail("", "tpmkey-probe: %v", err)
 	}
-	return fail(fixOfModule(logged), "%s%s", strings.TrimSpace(said), whyOf(logged))
+	return fail(fixOfModule(said, logged), "%s%s", strings.TrimSpace(said), whyOf(said, logged))
+}
+
+// silentHelper tells of a helper that is missing or of another build: it answers in forked children, and the front without it writes no log.
+func silentHelper(said, logged string) bool {
+	return strings.HasPrefix(said, "in a forked child: C_Initialize ") && strings.TrimSpace(logged) == ""
 }
 
 // whyOf is what a line of the module's log says after the time, the program and the function.
-func whyOf(logged string) string {
+func whyOf(said, logged string) string {
+	if silentHelper(said, logged) {
+		return ": tpmkey-pkcs11-helper does not start, or is of another build"
+	}
 	lines := strings.Split(strings.TrimSpace(logged), "\n")
 	_, why, found := strings.Cut(lines[len(lines)-1], ": CKR_")
 	if !found {
@@ -38,10 +46,10 @@ func whyOf(logged string) string {
 	return ": CKR_" + why
 }
 
-// fixOfModule tells of a helper that cannot be used: it answers in forked children.
-func fixOfModule(logged string) string {
-	if strings.Contains(logged, "tpmkey-pkcs11-helper") {
-		return "sudo make install, or install the package again: module and helper belong together"
+// fixOfModule is for a helper that cannot be used.
+func fixOfModule(said, logged string) string {
+	if silentHelper(said, logged) || strings.Contains(logged, "tpmkey-pkcs11-helper") {
+		return "sudo make install, or install the package again: module and helper belong together, and make build takes the same PREFIX"
 	}
 	return ""
 }
