@@ -63,7 +63,7 @@ packages_vm := $(packages_build) swtpm qemu-system-x86 linux-image-amd64 linux-s
 packages_check += $(packages_vm)
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
-.PHONY: build build-musl test check vm-test hostile stress bench demo install clean fmt vet lint fuzz module-path \
+.PHONY: build build-musl test check vm-test hostile stress bench demo install clean fmt vet lint fuzz module-path libexecdir-built \
 	packages-build packages-demo packages-test packages-check packages-bench packages-vm programs demo-programs
 
 packages-build packages-demo packages-test packages-check packages-bench packages-vm:
@@ -136,6 +136,7 @@ demo-programs: packages-build
 # Does not build: root may have no Go.
 install:
 	@test -f $(BUILD)/tpmkey-pkcs11.so || { echo "nothing to install yet; run: make build" >&2; exit 1; }
+	@$(MAKE) -s libexecdir-built
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(moduledir) $(DESTDIR)$(p11kitdir)
 	install -d $(DESTDIR)$(bashcompletiondir) $(DESTDIR)$(zshcompletiondir) $(DESTDIR)$(fishcompletiondir)
 	install -m 755 $(BUILD)/tpmkey $(DESTDIR)$(bindir)/

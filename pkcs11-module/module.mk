@@ -11,6 +11,7 @@ $(BUILD)/tpmkey-pkcs11.so: packages-build
 		-ldflags "-s -w -buildid= -B none -extldflags '-Wl,-T,$(module_dir)/defer.ld -Wl,--defsym=tpmkey_build_number=0x$(module_build) -Wl,--version-script=$(module_dir)/exports.map -Wl,-z,now -Wl,--wrap=pthread_create'" \
 		-o $@ ./pkcs11-module
 	rm -f $(BUILD)/tpmkey-pkcs11.h
+	printf '%s\n' '$(libexecdir)' >$(BUILD)/libexecdir
 
 # The front alone, from the same sources: musl takes no library of Go's. Its helper is the same program.
 MUSL_CC ?= musl-gcc
@@ -28,3 +29,8 @@ $(BUILD)/tpmkey-pkcs11-helper: packages-build
 # C, because Go neither forks nor loads libraries without cgo.
 $(BUILD)/tpmkey-probe: packages-build cmd/tpmkey-probe/probe.c
 	$(CC) -O2 -Wall -Wextra -I/usr/include/p11-kit-1 -s -Wl,--build-id=none -o $@ cmd/tpmkey-probe/probe.c
+
+# The module looks for its helper where it was told so when it was built, and nowhere else.
+libexecdir-built:
+	@test "$$(cat $(BUILD)/libexecdir)" = '$(libexecdir)' || { \
+		echo "the module was built for a helper in $$(cat $(BUILD)/libexecdir), not in $(libexecdir); run make build with the same PREFIX and libexecdir" >&2; exit 1; }
