@@ -1,6 +1,12 @@
 package token
 
-import "bytes"
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"tpmkey.example/provider"
+)
 
 // states are those of sessions (PKCS #11 v2.40, 4.4): by who is logged in, those that read and those that write.
 var states = map[login][2]uint64{
@@ -136,4 +142,18 @@ func (o *object) givePIN() error {
 		return nil
 	}
 	return o.key.GivePIN(pin)
+}
+
+// blameLogin has a key that nobody can be asked about fail for the wrong PIN of the login, also when that is not tried again: hosts such as pkcs11-tool go
+// on with C_SignUpdate, and show only what that gives.
+func (o *operation) blameLogin(t *token, err error) error {
+	if !errors.Is(err, provider.ErrPIN) || o.public == nil {
+		return err
+	}
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	if errors.As(err, new(CKR)) || !t.tried[string(o.public.N.Bytes())] {
+		return err
+	}
+	return fmt.Errorf("%w, as the login gave it: %w", provider.ErrWrongPIN, err)
 }

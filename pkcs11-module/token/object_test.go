@@ -445,6 +445,7 @@ func TestPINOfLogin(t *testing.T) {
 	}{{"wrong", CKR_PIN_INCORRECT}, {"1234", CKR_OK}, {"", CKR_USER_NOT_LOGGED_IN}} {
 		h.want(CKR_OK, fnLogin, s, num(CKU_USER), num(1), str([]byte(row.pin)))
 		sign(row.want)
+		sign(row.want) // a host that tries another way shows only what comes last
 		h.want(CKR_OK, fnLogout, s)
 		sign(CKR_USER_NOT_LOGGED_IN)
 	}

@@ -264,10 +264,11 @@ func (s *session) finish(k kind, size int, to room, out *response, what string, 
 	if !to.wanted || to.size < uint64(size) {
 		return out.fill(to, make([]byte, size))
 	}
+	o := s.operations[k]
 	defer s.cancel(k)
 	b, err := result()
 	if err != nil {
-		return s.library.returnValue(what, err)
+		return s.library.returnValue(what, o.blameLogin(s.token, err))
 	}
 	return out.fill(to, b)
 }
@@ -283,7 +284,7 @@ func (s *session) finishUnknown(k kind, to room, out *response, what string, res
 		b, err := result()
 		if err != nil {
 			s.cancel(k)
-			return s.library.returnValue(what, err)
+			return s.library.returnValue(what, o.blameLogin(s.token, err))
 		}
 		o.result = append([]byte{}, b...)
 	}
