@@ -3,6 +3,7 @@
 # make test     everything that fits into five minutes
 # make check    what takes longer: all consumers, fuzzing, stress
 # make hostile  a million random commands against manager and filter; COMMANDS=, SEED=
+# make crowd    a thousand connections for ten minutes, and tpmkeyd killed 500 times
 # make bench    TPM commands and times, beside what they must reach
 # make install  PREFIX=/usr DESTDIR=; every folder below can be set
 # make module-path NEW=example.org/tpmkey
@@ -55,7 +56,7 @@ packages_test := $(packages_demo) zsh fish swtpm tpm2-tools tpm2-openssl opensc 
 packages_check := $(packages_test) musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless git pkg-config libnss3-tools openvpn systemd cryptsetup-bin
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
-.PHONY: build build-musl test check hostile bench demo install clean fmt vet lint fuzz module-path \
+.PHONY: build build-musl test check hostile crowd bench demo install clean fmt vet lint fuzz module-path \
 	packages-build packages-demo packages-test packages-check packages-bench programs demo-programs
 
 packages-build packages-demo packages-test packages-check packages-bench:
@@ -104,6 +105,10 @@ fuzz: packages-build
 # make check does this too, for a minute.
 hostile: packages-check
 	CI=true $(GO) test -count=1 -v -tags check -timeout 5h -run 'TestHostileClients$$' ./rm -commands $(COMMANDS) -time 4h -seed $(SEED)
+
+# make check does this too, for a minute.
+crowd: packages-check
+	CI=true $(GO) test -count=1 -v -tags check -timeout 1h -run 'TestCrowd$$|TestStormOfConnections$$|TestKilledService$$' ./cmd/tpmkeyd -crowd 10m -kills 500
 
 bench: packages-bench build
 	CI=true $(GO) test -count=1 -v -tags bench ./bench
