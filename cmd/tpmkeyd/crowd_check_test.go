@@ -35,9 +35,8 @@ const (
 // A member of the crowd is one connection with a key.
 type member struct {
 	net.Conn
-	crowd  *crowd
-	parent tpm2.NamedHandle
-	key    *tpm2.NamedHandle // nil: not loaded
+	crowd *crowd
+	key   *tpm2.NamedHandle // nil: not loaded
 }
 
 // A crowd is a thousand of them, and how long their commands took.
