@@ -5,6 +5,7 @@
 # make vm-test  tpmkeyd on a kernel of its own, in a virtual machine; make check does it too
 # make hostile  a million random commands against manager and filter; COMMANDS=, SEED=
 # make stress   an hour of all that a host can do at once, whose memory must not grow; SECONDS=
+# make crowd    a thousand connections for ten minutes, and tpmkeyd killed 500 times
 # make bench    TPM commands and times, beside what they must reach
 # make install  PREFIX=/usr DESTDIR=; every folder below can be set
 # make module-path NEW=example.org/tpmkey
@@ -63,7 +64,7 @@ packages_vm := $(packages_build) swtpm qemu-system-x86 linux-image-amd64 linux-s
 packages_check += $(packages_vm)
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
-.PHONY: build build-musl test check vm-test hostile stress bench demo install clean fmt vet lint fuzz module-path libexecdir-built \
+.PHONY: build build-musl test check vm-test hostile stress crowd bench demo install clean fmt vet lint fuzz module-path libexecdir-built \
 	packages-build packages-demo packages-test packages-check packages-bench packages-vm programs demo-programs
 
 packages-build packages-demo packages-test packages-check packages-bench packages-vm:
@@ -123,6 +124,10 @@ hostile: packages-check
 # And this.
 stress: packages-check
 	CI=true $(GO) test -count=1 -v -tags check -timeout 5h -run 'TestStress$$' ./pkcs11-module -seconds $(SECONDS)
+
+# And this.
+crowd: packages-check
+	CI=true $(GO) test -count=1 -v -tags check -timeout 1h -run 'TestCrowd$$|TestStormOfConnections$$|TestKilledService$$' ./cmd/tpmkeyd -crowd 10m -kills 500
 
 bench: packages-bench build
 	CI=true $(GO) test -count=1 -v -tags bench ./bench

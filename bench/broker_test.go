@@ -12,7 +12,7 @@ import (
 func TestBroker(t *testing.T) {
 	s := newSite(t, crowd)
 	var figures []figure
-	for _, measure := range []func(*testing.T) []figure{s.counts, s.speeds, s.inProcess, s.verdict, s.memory} {
+	for _, measure := range []func(*testing.T) []figure{s.counts, s.speeds, s.inProcess, s.verdict, s.memory, s.starting} {
 		figures = append(figures, measure(t)...)
 	}
 	report(t, "tpm2-abrmd", figures)

@@ -65,7 +65,7 @@ func startGranting(t *testing.T, spec string, rules *namespaces) (path string, l
 		t.Fatal(err)
 	}
 	path = filepath.Join(dir, "tpms.sock")
-	log, stop = startAtGranting(t, spec, path, rules)
+	log, stop = startAt(t, spec, path, rules)
 	t.Cleanup(func() {
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 			t.Errorf("left in the socket's directory: %v, %v", entries, err)
@@ -76,12 +76,7 @@ func startGranting(t *testing.T, spec string, rules *namespaces) (path string, l
 	return path, log, stop
 }
 
-func startAt(t *testing.T, spec, path string) (*journal, func()) {
-	t.Helper()
-	return startAtGranting(t, spec, path, everybody())
-}
-
-func startAtGranting(t *testing.T, spec, path string, rules *namespaces) (*journal, func()) {
+func startAt(t *testing.T, spec, path string, rules *namespaces) (*journal, func()) {
 	t.Helper()
 	config, err := device.OpenChip(spec)
 	if err != nil {
