@@ -85,6 +85,9 @@ func (f *Filter) Narrow(by *Filter) *Filter {
 	return &Filter{append(append([]*profile{}, f.profiles...), by.profiles...)}
 }
 
+// Profiles is how many profiles must agree: one text may have many.
+func (f *Filter) Profiles() int { return len(f.profiles) }
+
 // Name is the profile's name, or the names of all, in the order of their coming.
 func (f *Filter) Name() string {
 	var names []string

@@ -25,13 +25,13 @@ type client struct {
 	grant grant
 	space *rm.Space
 
-	narrowings int
+	narrowings int // profiles that came so
 }
 
-// mostNarrowings bounds what a client's filters cost: each holds memory, and each is asked before each command.
+// mostNarrowings bounds what a client's filters cost: each profile holds memory, and each is asked before each command.
 const mostNarrowings = 16
 
-var errTooNarrow = fmt.Errorf("it was narrowed %d times; open another one", mostNarrowings)
+var errTooNarrow = fmt.Errorf("it would be narrowed by more than %d profiles; narrow by fewer, or open another one", mostNarrowings)
 
 var errTooMany = errors.New("too many at once")
 
@@ -130,10 +130,10 @@ func (c *client) narrow(by *filter.Filter, h holder) error {
 	if err := c.grant.permits(narrow, h); err != nil {
 		return err
 	}
-	if c.narrowings >= mostNarrowings {
+	if c.narrowings+by.Profiles() > mostNarrowings {
 		return errTooNarrow
 	}
-	c.narrowings++
+	c.narrowings += by.Profiles()
 	c.space.Narrow(by)
 	c.grant.filter = c.grant.filter.Narrow(by)
 	return nil

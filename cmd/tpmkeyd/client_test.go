@@ -110,3 +110,15 @@ func TestMostNarrowings(t *testing.T) {
 		t.Errorf("once more: %v", err)
 	}
 }
+
+// One text may have many profiles.
+func TestMostProfiles(t *testing.T) {
+	many, err := filter.Parse(strings.Repeat("profile none: nothing\n\n", mostNarrowings) + "profile none: nothing\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDescriptor(t)
+	if err := d.client.narrow(many, holder{}); err != errTooNarrow {
+		t.Errorf("narrowed by %d profiles: %v", many.Profiles(), err)
+	}
+}
