@@ -103,11 +103,18 @@ func split(list string) []string {
 	return strings.Split(strings.Replace(list, " or ", ", ", 1), ", ")
 }
 
+// mostProfiles is how many a text may have: far more than any needs, and not so many that reading what a stranger sends takes long.
+const mostProfiles = 64
+
 // Parse reads the text of a filter: one profile, or several with an empty line between them, which must all agree. An error names the line.
 func Parse(text string) (*Filter, error) {
 	f := &Filter{}
 	line := 1
-	for _, part := range splitProfiles(text) {
+	parts := splitProfiles(text)
+	if len(parts) > mostProfiles {
+		return nil, fmt.Errorf("%d profiles; a text has %d at most", len(parts), mostProfiles)
+	}
+	for _, part := range parts {
 		p, err := parseProfile(part, line)
 		if err != nil {
 			return nil, err
