@@ -19,7 +19,7 @@ const mostExposure = "20"
 func TestUnits(t *testing.T) {
 	tpmtest.Need(t, "systemd-analyze")
 	dir := t.TempDir()
-	units, err := filepath.Glob("units/*")
+	units, err := filepath.Glob("units/*.s*") // not the rules of udev, nor the list of modules
 	if err != nil || len(units) != 3 {
 		t.Fatalf("units %v, %v", units, err)
 	}
