@@ -37,13 +37,7 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 	tpmtest.Need(t, "curl")
 	s := serveWith(t, "")
-	watching, err := listenFor(s.socket("metrics.sock"), controlMode)
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.serveMetrics(watching) }()
-	defer func() { watching.Close(); <-served }()
+	startMetrics(t, s)
 	buildTool(t, s.dir)
 	file := filepath.Join(s.dir, "page.toml")
 	if err := os.WriteFile(file, []byte(blocks(t, page, "toml")[0]), 0o644); err != nil {

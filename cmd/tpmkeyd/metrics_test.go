@@ -39,16 +39,22 @@ func scrape(t *testing.T, path string) string {
 	return string(text)
 }
 
-// What a client does is told to root, by the metrics and by the control socket.
-func TestUsage(t *testing.T) {
-	s := serveWith(t, "")
+// startMetrics has root read metrics until the test ends.
+func startMetrics(t *testing.T, s *served) {
+	t.Helper()
 	watching, err := listenFor(s.socket("metrics.sock"), controlMode)
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- s.serveMetrics(watching) }()
-	defer func() { watching.Close(); <-served }()
+	ended := make(chan error, 1)
+	go func() { ended <- s.serveMetrics(watching) }()
+	t.Cleanup(func() { watching.Close(); <-ended })
+}
+
+// What a client does is told to root, by the metrics and by the control socket.
+func TestUsage(t *testing.T) {
+	s := serveWith(t, "")
+	startMetrics(t, s)
 	ask, uid := talk(t, s.path), os.Getuid()
 	ask(getRandom(8))
 	ask(getRandom(8))

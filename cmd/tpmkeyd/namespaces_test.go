@@ -38,7 +38,7 @@ func serveWith(t *testing.T, text string) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := shortDirectory(t)
+	dir := openDir(t)
 	s := &served{dir: dir, path: filepath.Join(dir, "tpms.sock"), log: &journal{}}
 	rules := everybody()
 	rules.path = filepath.Join(dir, "namespaces.toml")

@@ -34,7 +34,7 @@ type systemd struct {
 
 func newSystemd(t *testing.T) *systemd {
 	t.Helper()
-	m := &systemd{dir: shortDirectory(t)}
+	m := &systemd{dir: openDir(t)}
 	for _, name := range []string{"tpms.sock", "control.sock"} {
 		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(m.dir, name)})
 		if err != nil {
@@ -156,7 +156,7 @@ func TestHandedSockets(t *testing.T) {
 
 // Without systemd the signals are what they were: TERM ends it, and leaves no socket.
 func TestServiceByHand(t *testing.T) {
-	dir, spec := shortDirectory(t), tpmtest.SWTPM(t)
+	dir, spec := openDir(t), tpmtest.SWTPM(t)
 	c := exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), serviceTest+"=-device "+spec+" -listen "+dir+"/tpms.sock -state "+dir+"/state")
 	j := &journal{}

@@ -40,10 +40,10 @@ func newToolUser(t *testing.T, path string) *toolUser {
 	return u
 }
 
-// openDir is a directory that everybody may enter.
+// openDir is a directory that everybody may enter, with a path that fits into the name of a socket.
 func openDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "tools")
+	dir, err := os.MkdirTemp("", "tpmkeyd")
 	if err != nil {
 		t.Fatal(err)
 	}

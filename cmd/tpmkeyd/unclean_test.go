@@ -71,11 +71,10 @@ func TestKilledServiceIsSwept(t *testing.T) {
 		t.Errorf("after a good end it is said to be in use: %v", err)
 	}
 	s.wantOnIt(1)
-	killed, space := s.service() // never closed
+	_, space = s.service() // killed: nobody closes it
 	use(space)
 	hold(s.raw) // as if the client had it
 	s.wantOnIt(2)
-	_ = killed
 	next, space := s.service()
 	use(space)
 	s.wantOnIt(0)

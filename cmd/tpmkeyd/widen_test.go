@@ -249,7 +249,7 @@ func TestEndedBeforeLetIn(t *testing.T) {
 	if os.Geteuid() != 0 {
 		tpmtest.Missing(t, "root, to be another user")
 	}
-	s := &served{dir: shortDirectory(t), log: &journal{}}
+	s := &served{dir: openDir(t), log: &journal{}}
 	s.path = s.socket("tpms.sock")
 	l, err := listen(s.path)
 	if err != nil {
@@ -274,20 +274,6 @@ func TestEndedBeforeLetIn(t *testing.T) {
 	if err1 == nil || err2 == nil || len(groups)+len(cgroups) > 0 {
 		t.Errorf("groups %v, %v; cgroups %v, %v", groups, err1, cgroups, err2)
 	}
-}
-
-// shortDirectory is one that anybody can enter, with a path that fits into the name of a socket.
-func shortDirectory(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "tpmkeyd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 func asUser(uid uint32) *syscall.SysProcAttr {
