@@ -121,9 +121,19 @@ static void call_go(struct job *j)
 	tpmkey_give_handlers_back();
 }
 
-static void serve(struct job *j)
+/* Jobs that found no thread when they came may find one now: who is busy may stay so for long, before a prompt for instance. */
+static void help_those_who_wait(void)
 {
 	tpmkey_fill_pool();
+	pthread_mutex_lock(&lock);
+	if (first)
+		find_worker_locked();
+	pthread_mutex_unlock(&lock);
+}
+
+static void serve(struct job *j)
+{
+	help_those_who_wait();
 	if (has_room())
 		call_go(j);
 	sem_post(&j->done);
