@@ -21,7 +21,7 @@ import (
 func TestMoreConsumers(t *testing.T) {
 	tpmtest.Need(t, "bash", "openssl", "java", "keytool", "curl", "git", "ssh", "ssh-add", "ssh-agent", "ssh-keygen",
 		"p11-kit", "p11tool", "pkg-config", "pkcs11-tool", "certtool", "gnutls-serv", "gnutls-cli",
-		"modutil", "certutil", "selfserv", "/usr/sbin/openvpn", "systemd-cryptenroll", "setpriv", "/usr/sbin/cryptsetup")
+		"modutil", "certutil", "selfserv", "/usr/sbin/openvpn", "systemd-cryptenroll", "pki", "setpriv", "/usr/sbin/cryptsetup")
 	params := consumers(t, "testdata/check", newShared)
 	setup := params.Setup
 	loopback := buildLoopback(t)
