@@ -15,18 +15,37 @@ var states = map[login][2]uint64{
 	officer: {CKS_RW_SO_FUNCTIONS, CKS_RW_SO_FUNCTIONS}, // the former cannot be
 }
 
-// state is a user's also before C_Login where nothing needs a login: strongSwan asks for nothing less.
 func (s *session) state() uint64 {
-	s.library.mu.Lock()
-	defer s.library.mu.Unlock()
-	who := s.token.user
-	if s.token.classic == nil {
-		who = user
-	}
+	who := s.token.who()
 	if s.readWrite {
 		return states[who][1]
 	}
 	return states[who][0]
+}
+
+// who is the user also before C_Login where nothing needs a login: strongSwan asks for nothing less. Where all keys have PINs it is nobody: strongSwan has a
+// PIN configured, but gives it only to a token to which it does not seem to be logged in.
+func (t *token) who() login {
+	open := t.classic == nil && !t.pinsOnly()
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	if open {
+		return user
+	}
+	return t.user
+}
+
+// pinsOnly tells whether there are keys, and each has a PIN.
+func (t *token) pinsOnly() bool {
+	t.library.mu.Lock()
+	scanned := t.scanned
+	t.library.mu.Unlock()
+	if !scanned || !t.keys.Unchanged() {
+		t.refresh()
+	}
+	t.library.mu.Lock()
+	defer t.library.mu.Unlock()
+	return t.allPINs
 }
 
 // logIn is C_Login (5.6).
@@ -152,7 +171,12 @@ func (o *operation) blameLogin(t *token, err error) error {
 	}
 	t.library.mu.Lock()
 	defer t.library.mu.Unlock()
-	if errors.As(err, new(CKR)) || !t.tried[string(o.public.N.Bytes())] {
+	switch {
+	case errors.As(err, new(CKR)):
+		return err
+	case t.user == nobody:
+		return fmt.Errorf("%w; the program gave none either: have it log in (pkcs11-tool: --login), or use a token made by C_InitToken, to which all programs log in", err)
+	case !t.tried[string(o.public.N.Bytes())]:
 		return err
 	}
 	return fmt.Errorf("%w, as the login gave it: %w", provider.ErrWrongPIN, err)

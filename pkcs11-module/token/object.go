@@ -57,6 +57,7 @@ func (t *token) refresh() {
 		t.add(o)
 	}
 	t.scanned = true
+	t.allPINs = len(all) > 0 && !slices.ContainsFunc(all, func(k *provider.Key) bool { return !k.HasPIN() })
 }
 
 // clear takes all objects out. Their handles stay theirs.

@@ -23,6 +23,7 @@ type token struct {
 	// Guarded by the library's mu.
 	objects objects
 	scanned bool // the store was read
+	allPINs bool // there are keys in it, and each has a PIN
 	user    login
 	pin     []byte          // what C_Login was given; on a classic token, the authValue of its keys
 	tried   map[string]bool // the moduli of keys that were given it
