@@ -62,7 +62,7 @@ packages_test := $(packages_demo) zsh fish swtpm tpm2-tools tpm2-openssl opensc 
 packages_check := $(packages_test) musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless git pkg-config libnss3-tools openvpn strongswan-pki libstrongswan-extra-plugins systemd cryptsetup-bin
 packages_vm := $(packages_build) swtpm qemu-system-x86 linux-image-amd64 linux-source-6.1 busybox-static python3.11 openssh-client openssh-server openssl tpm2-tools
 packages_check += $(packages_vm)
-packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
+packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 softhsm2 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
 .PHONY: build build-musl test check vm-test hostile stress crowd bench demo install clean fmt vet lint fuzz module-path libexecdir-built \
 	packages-build packages-demo packages-test packages-check packages-bench packages-vm programs demo-programs

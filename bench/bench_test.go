@@ -1,7 +1,8 @@
 //go:build bench
 
 // Package bench measures what tpmkey must reach, and in the same run what
-// tpm2-pkcs11 and tpm2-abrmd need for it on the same emulator. Run it by make bench:
+// tpm2-pkcs11 and tpm2-abrmd need for it on the same emulator, and SoftHSM2, which
+// has its keys in files and computes for itself. Run it by make bench:
 // it needs what make build leaves. A figure that is not reached fails.
 package bench
 
@@ -28,28 +29,52 @@ type figure struct {
 	measured float64
 }
 
+// compared is a figure beside what SoftHSM2 needs for the same: without a TPM, a
+// measure of what the interface alone costs.
+type compared struct {
+	figure
+	soft float64 // less than 0: not measured
+}
+
 // ofRaw is the unit of what is left of the raw chip's speed: the limit is the least, not the most.
 const ofRaw = "of raw"
 
 // TestBench prints the table of what users of the module see.
 func TestBench(t *testing.T) {
-	var figures []figure
-	for _, measure := range []func(*testing.T) []figure{commands, signatures, listing, loading, initializing} {
+	var figures []compared
+	for _, measure := range []func(*testing.T) []compared{commands, signatures, listing, loading, initializing} {
 		figures = append(figures, measure(t)...)
 	}
-	report(t, "tpm2-pkcs11", figures)
+	reportBeside(t, []string{"tpm2-pkcs11", "SoftHSM2"}, figures)
 }
 
-// report prints a table, and fails for every figure that is missed.
+// report prints a table with one peer.
 func report(t *testing.T, peer string, figures []figure) {
-	fmt.Printf("\n%-78s %12s %14s %10s\n", "", peer, "", "tpmkey")
+	var rows []compared
 	for _, f := range figures {
-		fmt.Printf("%-78s %12s %14s %10s%s\n", f.what, f.printPeer(), f.bound(), f.print(f.measured), f.verdict())
+		rows = append(rows, compared{f, -1})
+	}
+	reportBeside(t, []string{peer}, rows)
+}
+
+// reportBeside prints a table, and fails for every figure that is missed.
+func reportBeside(t *testing.T, peers []string, figures []compared) {
+	fmt.Printf("\n%-78s%s %14s %10s\n", "", columns(peers), "", "tpmkey")
+	for _, f := range figures {
+		theirs := []string{f.printPeer(f.peer), f.printPeer(f.soft)}[:len(peers)]
+		fmt.Printf("%-78s%s %14s %10s%s\n", f.what, columns(theirs), f.bound(), f.print(f.measured), f.verdict())
 		if f.missed() {
 			t.Errorf("%s: %s, must be %s", f.what, f.print(f.measured), f.bound())
 		}
 	}
 	fmt.Printf("load average %s on %d processors\n", load(), runtime.NumCPU())
+}
+
+func columns(of []string) (line string) {
+	for _, column := range of {
+		line += fmt.Sprintf(" %12s", column)
+	}
+	return line
 }
 
 // load is how busy the machine is. Where others take the processors, times say little.
@@ -73,11 +98,11 @@ func (f figure) bound() string {
 	return "at most " + f.print(f.limit)
 }
 
-func (f figure) printPeer() string {
-	if f.peer < 0 {
+func (f figure) printPeer(value float64) string {
+	if value < 0 {
 		return ""
 	}
-	return f.print(f.peer)
+	return f.print(value)
 }
 
 func (f figure) print(value float64) string {

@@ -12,33 +12,60 @@ import (
 	"tpmkey.example/rm/tpmtest"
 )
 
-// peerModule is tpm2-pkcs11 as Debian installs it (package libtpm2-pkcs11-1).
-const peerModule = "/usr/lib/*/pkcs11/libtpm2_pkcs11.so"
+// The modules of others as Debian installs them (packages libtpm2-pkcs11-1 and libsofthsm2).
+const (
+	peerModule = "/usr/lib/*/pkcs11/libtpm2_pkcs11.so"
+	softModule = "/usr/lib/*/softhsm/libsofthsm2.so"
+)
+
+// installed is the file that a pattern stands for.
+func installed(t *testing.T, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%s: %v, %v; run: make packages-bench", pattern, found, err)
+	}
+	return found[0]
+}
 
 // newPeer makes a token and a key of tpm2-pkcs11, whose parent is persistent, as
 // its own key always is.
 func newPeer(t *testing.T) *setting {
 	t.Helper()
-	found, err := filepath.Glob(peerModule)
-	if err != nil || len(found) != 1 {
-		t.Fatalf("%s: %v, %v; install libtpm2-pkcs11-1", peerModule, found, err)
-	}
 	s := newChip(t)
 	tpmtest.PersistSRK(t, s.raw)
-	s.makePeerKey(found[0])
+	s.extra = []string{
+		"TPM2_PKCS11_STORE=" + s.home, "TPM2_PKCS11_TCTI=swtpm:path=" + strings.TrimPrefix(s.spec, "unix:"),
+		"TPM2_PKCS11_LOG_LEVEL=0", "TSS2_LOG=all+NONE",
+	}
+	s.makeTokenKey(installed(t, peerModule))
 	return s
 }
 
-func (s *setting) makePeerKey(module string) {
+// newSoft makes a token and a key of SoftHSM2, beside a chip that only the raw commands are for.
+func newSoft(t *testing.T) *setting {
+	t.Helper()
+	s := newChip(t)
+	tpmtest.PersistSRK(t, s.raw)
+	config, tokens := filepath.Join(s.home, "softhsm2.conf"), filepath.Join(s.home, "tokens")
+	err := os.Mkdir(tokens, 0o700)
+	if err == nil {
+		err = os.WriteFile(config, []byte("directories.tokendir = "+tokens+"\nlog.level = ERROR\n"), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.extra = []string{"SOFTHSM2_CONF=" + config}
+	s.makeTokenKey(installed(t, softModule))
+	return s
+}
+
+func (s *setting) makeTokenKey(module string) {
 	s.t.Helper()
 	s.module, s.pin = module, "123456"
 	s.public = filepath.Join(s.home, "peer.pub")
 	askpass := filepath.Join(s.home, "askpass")
-	s.extra = []string{
-		"TPM2_PKCS11_STORE=" + s.home, "TPM2_PKCS11_TCTI=swtpm:path=" + strings.TrimPrefix(s.spec, "unix:"),
-		"TPM2_PKCS11_LOG_LEVEL=0", "TSS2_LOG=all+NONE",
-		"SSH_ASKPASS=" + askpass, "SSH_ASKPASS_REQUIRE=force",
-	}
+	s.extra = append(s.extra, "SSH_ASKPASS="+askpass, "SSH_ASKPASS_REQUIRE=force")
 	if err := os.WriteFile(askpass, []byte("#!/bin/sh\necho "+s.pin+"\n"), 0o700); err != nil {
 		s.t.Fatal(err)
 	}
