@@ -73,9 +73,10 @@ func (s *server) makeDescriptor(conn *net.UnixConn) (theirs int, a control.Answe
 		return -1, a, err
 	}
 	s.clients.Go(func() {
-		s.note(ours)
-		defer s.forget(ours)
-		s.attend(ours, c)
+		g := guest{ours}
+		s.note(g)
+		defer s.forget(g)
+		s.attend(g, c)
 	})
 	return theirs, control.Answer{Filter: g.filter.Name()}, nil
 }

@@ -41,13 +41,13 @@ type server struct {
 	watching *net.UnixListener // that of the metrics; nil: none
 
 	mu          sync.Mutex
-	connections map[net.Conn]bool
+	connections map[guest]bool
 	closed      bool
 	count       map[uint32]int // of clients of each principal
 }
 
 func newServer(c *chips, rules *namespaces, l *log.Logger) *server {
-	return &server{chips: c, rules: rules, log: l, usage: newLedger(), vtpms: vtpms{plug: plug, in: map[string]*vtpm{}}, connections: map[net.Conn]bool{},
+	return &server{chips: c, rules: rules, log: l, usage: newLedger(), vtpms: vtpms{plug: plug, in: map[string]*vtpm{}}, connections: map[guest]bool{},
 		count: map[uint32]int{}}
 }
 
@@ -99,22 +99,23 @@ func (s *server) closeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for conn := range s.connections {
-		conn.Close()
+	for g := range s.connections {
+		g.hangUp()
 	}
 }
 
 // converse serves one connection to its end.
 func (s *server) converse(conn *net.UnixConn, entrance string) {
-	s.note(conn)
-	defer s.forget(conn)
+	g := guest{conn}
+	s.note(g)
+	defer s.forget(g)
 	who, err := callerAt(conn, entrance)
 	if err != nil {
 		s.log.Printf("a client without credentials: %v", err)
 		return
 	}
 	if c, err := s.admitCaller(who); err == nil {
-		s.attend(conn, c)
+		s.attend(g, c)
 	}
 }
 
@@ -126,21 +127,21 @@ func (s *server) attend(conn net.Conn, c *client) {
 	}
 }
 
-// note remembers a connection, so that it is closed when we stop: at once, when we are about to.
-func (s *server) note(conn net.Conn) {
+// note remembers a connection, so that it ends when we stop: at once, when we are about to.
+func (s *server) note(g guest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.connections[conn] = true; s.closed {
-		conn.Close()
+	if s.connections[g] = true; s.closed {
+		g.hangUp()
 	}
 }
 
 // forget closes a connection.
-func (s *server) forget(conn net.Conn) {
+func (s *server) forget(g guest) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.connections, conn)
-	conn.Close()
+	delete(s.connections, g)
+	s.mu.Unlock()
+	g.Close()
 }
 
 // exchange answers one command after the other. A client that does not keep to the framing is sent away.

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"net"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// A client may send descriptors along with its bytes (SCM_RIGHTS, unix(7)). Nobody here takes them: they end with the bytes, read or not. But if they are the last of
+// their kind, the end of one may take as long as its sender likes (SO_LINGER, socket(7)), and whoever lets go of it waits in the kernel.
+
+// A guest is a connection whose client makes nobody wait who closes it.
+type guest struct{ *net.UnixConn }
+
+// hangUp ends the talk: reading meets the end then, and nothing more comes.
+func (g guest) hangUp() {
+	socketOption(g.UnixConn, func(fd int) (any, error) { return nil, unix.Shutdown(fd, unix.SHUT_RDWR) })
+}
+
+// Close is net.Conn's. What was not read is left to a thread that ends.
+func (g guest) Close() error {
+	g.hangUp()
+	unread, err := socketOption(g.UnixConn, func(fd int) (int, error) { return unix.IoctlGetInt(fd, unix.TIOCINQ) })
+	if err != nil || unread == 0 {
+		return g.UnixConn.Close()
+	}
+	return bury(g.UnixConn)
+}
+
+// bury closes a connection of which the last descriptor is then in a thread of its own, with a table of descriptors of its own, which ends with it: the end of a
+// thread waits for no descriptor.
+func bury(conn *net.UnixConn) error {
+	ready, closed := make(chan bool), make(chan bool)
+	defer close(closed)
+	go onThreadThatEnds(func() {
+		unix.Unshare(unix.CLONE_FILES) // where that is forbidden we wait here
+		ready <- true
+		<-closed
+	})
+	<-ready
+	return conn.Close()
+}
+
+// onThreadThatEnds calls f on a thread that ends afterwards. The first thread of a process cannot: it is kept busy until another one has done it.
+func onThreadThatEnds(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		f()
+		return
+	}
+	defer runtime.UnlockOSThread()
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		onThreadThatEnds(f)
+	}()
+	<-done
+}
