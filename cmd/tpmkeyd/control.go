@@ -73,7 +73,7 @@ func (s *server) makeDescriptor(conn *net.UnixConn) (theirs int, a control.Answe
 		return -1, a, err
 	}
 	s.clients.Go(func() {
-		g := guest{ours}
+		g := newGuest(ours)
 		s.note(g)
 		defer s.forget(g)
 		s.attend(g, c)

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"net"
 	"runtime"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,16 +13,55 @@ import (
 // A client may send descriptors along with its bytes (SCM_RIGHTS, unix(7)). Nobody here takes them: they end with the bytes, read or not. But if they are the last of
 // their kind, the end of one may take as long as its sender likes (SO_LINGER, socket(7)), and whoever lets go of it waits in the kernel.
 
-// A guest is a connection whose client makes nobody wait who closes it.
-type guest struct{ *net.UnixConn }
+// A guest is a connection whose client makes nobody wait who reads from it or closes it.
+type guest struct {
+	*net.UnixConn
+	raw syscall.RawConn
+}
+
+func newGuest(conn *net.UnixConn) *guest {
+	raw, _ := conn.SyscallConn() // an error is for what never was a connection
+	return &guest{conn, raw}
+}
+
+var errDescriptors = errors.New("descriptors came with its bytes; tpmkeyd takes none")
+
+// Read is net.Conn's. Bytes with descriptors stay unread.
+func (g *guest) Read(b []byte) (n int, err error) {
+	errWait := g.raw.Read(func(fd uintptr) bool {
+		n, err = readSeen(int(fd), b)
+		return err != unix.EAGAIN
+	})
+	switch {
+	case errWait != nil:
+		return 0, errWait
+	case n == 0 && err == nil:
+		return 0, io.EOF
+	}
+	return max(n, 0), err
+}
+
+// readSeen looks at what has come, which takes no descriptors, and then reads that and no more.
+func readSeen(fd int, b []byte) (n int, err error) {
+	n, _, flags, _, err := unix.Recvmsg(fd, b, nil, unix.MSG_PEEK)
+	switch {
+	case err == unix.EINTR:
+		return readSeen(fd, b)
+	case err != nil || n == 0:
+		return 0, err
+	case flags&unix.MSG_CTRUNC != 0:
+		return 0, errDescriptors
+	}
+	return unix.Read(fd, b[:n])
+}
 
 // hangUp ends the talk: reading meets the end then, and nothing more comes.
-func (g guest) hangUp() {
+func (g *guest) hangUp() {
 	socketOption(g.UnixConn, func(fd int) (any, error) { return nil, unix.Shutdown(fd, unix.SHUT_RDWR) })
 }
 
 // Close is net.Conn's. What was not read is left to a thread that ends.
-func (g guest) Close() error {
+func (g *guest) Close() error {
 	g.hangUp()
 	unread, err := socketOption(g.UnixConn, func(fd int) (int, error) { return unix.IoctlGetInt(fd, unix.TIOCINQ) })
 	if err != nil || unread == 0 {

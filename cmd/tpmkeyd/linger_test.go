@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tpmkey.example/rm/tpmtest"
+	"tpmkey.example/rm/wire"
 )
 
 // A lingering descriptor is one whose last close waits, here until the test ends: a connection with bytes that the other side does not take (SO_LINGER, socket(7)).
@@ -50,8 +51,8 @@ func lingering(t *testing.T) *os.File {
 	return file
 }
 
-// poison connects and leaves bytes and a lingering descriptor behind, which nobody reads before the connection is closed.
-func poison(t *testing.T, path, before string) net.Conn {
+// poison connects and sends bytes, and then others and with them a lingering descriptor.
+func poison(t *testing.T, path, before, with string) net.Conn {
 	t.Helper()
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
@@ -62,23 +63,35 @@ func poison(t *testing.T, path, before string) net.Conn {
 	if _, err := conn.Write([]byte(before)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := conn.WriteMsgUnix([]byte("x"), unix.UnixRights(int(file.Fd())), nil); err != nil {
+	if _, _, err := conn.WriteMsgUnix([]byte(with), unix.UnixRights(int(file.Fd())), nil); err != nil {
 		t.Error(err)
 		return conn
 	}
-	file.Close()
+	go file.Close() // mostly before the other side lets go of it; else this one waits, until the test ends
 	return conn
 }
 
 const noCommand = "\x80\x01\x00\x00\x00\x05\x00\x00\x01\x7b" // five bytes, it says
 
-// What a client leaves unread makes nobody wait, neither other clients nor whoever stops the service.
+// Descriptors of a client make nobody wait, neither other clients nor whoever stops the service.
 func TestLingeringDescriptor(t *testing.T) {
-	path, _, stop := start(t, tpmtest.SWTPM(t))
-	gone := poison(t, path, strings.Repeat(string(getRandom(16)), 100)+noCommand+strings.Repeat("x", 4096))
-	awaitEnd(t, gone)
-	random(t, dial(t, path))
-	within(t, "the service stops", stop)
+	command, long := string(getRandom(16)), strings.Repeat("x", wire.MaxCommand)
+	busy := strings.Repeat(command, 1000) // more than there is room for answers that nobody reads yet: the rest waits
+	for _, row := range []struct{ name, before, with string }{
+		{"not read", busy + noCommand + long, "x"},
+		{"with a command", busy, command},
+		{"in a command", busy + command[:5], command[5:]},
+		{"behind a header", busy + string(message(wire.MaxCommand)[:100]), long},
+		{"with no command", busy, noCommand},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			path, _, stop := start(t, tpmtest.SWTPM(t))
+			gone := poison(t, path, row.before, row.with)
+			awaitEnd(t, gone)
+			random(t, dial(t, path))
+			within(t, "the service stops", stop)
+		})
+	}
 }
 
 // awaitEnd waits until the other side has closed a connection.

@@ -41,13 +41,13 @@ type server struct {
 	watching *net.UnixListener // that of the metrics; nil: none
 
 	mu          sync.Mutex
-	connections map[guest]bool
+	connections map[*guest]bool
 	closed      bool
 	count       map[uint32]int // of clients of each principal
 }
 
 func newServer(c *chips, rules *namespaces, l *log.Logger) *server {
-	return &server{chips: c, rules: rules, log: l, usage: newLedger(), vtpms: vtpms{plug: plug, in: map[string]*vtpm{}}, connections: map[guest]bool{},
+	return &server{chips: c, rules: rules, log: l, usage: newLedger(), vtpms: vtpms{plug: plug, in: map[string]*vtpm{}}, connections: map[*guest]bool{},
 		count: map[uint32]int{}}
 }
 
@@ -106,7 +106,7 @@ func (s *server) closeAll() {
 
 // converse serves one connection to its end.
 func (s *server) converse(conn *net.UnixConn, entrance string) {
-	g := guest{conn}
+	g := newGuest(conn)
 	s.note(g)
 	defer s.forget(g)
 	who, err := callerAt(conn, entrance)
@@ -128,7 +128,7 @@ func (s *server) attend(conn net.Conn, c *client) {
 }
 
 // note remembers a connection, so that it ends when we stop: at once, when we are about to.
-func (s *server) note(g guest) {
+func (s *server) note(g *guest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.connections[g] = true; s.closed {
@@ -137,7 +137,7 @@ func (s *server) note(g guest) {
 }
 
 // forget closes a connection.
-func (s *server) forget(g guest) {
+func (s *server) forget(g *guest) {
 	s.mu.Lock()
 	delete(s.connections, g)
 	s.mu.Unlock()
