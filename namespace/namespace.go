@@ -57,14 +57,16 @@ type Limits struct {
 type Caller struct {
 	UID     uint32
 	GIDs    []uint32 // the group and the supplementary ones
-	Cgroups []string // of the process: one path in each hierarchy. nil: not known, and in none
+	Cgroups []string // of the process: one path in each hierarchy. nil: in none
 	Socket  string   // the path of the socket that he came in by
+	Hidden  bool     // his process cannot be asked: he may have other groups and cgroups than these
 }
 
 // A Set is a whole file.
 type Set struct{ Namespaces []Namespace }
 
-// Of gives the namespace of a caller. Nil: he is nobody special; refused: he came in by a socket that is not for him.
+// Of gives the namespace of a caller. Nil: he is nobody special; refused: he came in by a socket that is not for him, or hides what tells whether he is in a namespace,
+// which may be one that gives less.
 func (s *Set) Of(c Caller) (found *Namespace, refused bool) {
 	for i := range s.Namespaces {
 		if n := &s.Namespaces[i]; n.Socket != nil && n.Socket.Path == c.Socket {
@@ -75,12 +77,20 @@ func (s *Set) Of(c Caller) (found *Namespace, refused bool) {
 		}
 	}
 	for i := range s.Namespaces {
-		if n := &s.Namespaces[i]; n.Socket == nil && !n.isForVTPM() && n.fits(c) {
+		n := &s.Namespaces[i]
+		switch {
+		case n.Socket != nil || n.isForVTPM():
+		case n.fits(c):
 			return n, false
+		case c.Hidden && n.couldFit(c):
+			return nil, true
 		}
 	}
 	return nil, false
 }
+
+// couldFit tells whether a caller who hides his groups and cgroups may be in a namespace.
+func (n *Namespace) couldFit(c Caller) bool { return inAny(n.UIDs, []uint32{c.UID}) }
 
 func (n *Namespace) fits(c Caller) bool {
 	return inAny(n.UIDs, []uint32{c.UID}) && inAny(n.GIDs, c.GIDs) && belowAny(n.Cgroups, c.Cgroups)

@@ -100,18 +100,22 @@ func TestOf(t *testing.T) {
 		caller Caller
 		want   string // "": refused
 	}{
-		{"uid and cgroup", Caller{33, nil, nginx, main}, "web"},
-		{"uid in a range, below a cgroup", Caller{2999, nil, []string{"/", "/system.slice/web/a"}, main}, "web"},
-		{"uid without the cgroup", Caller{33, nil, nil, main}, "rest"},
-		{"below a cgroup that is named alone", Caller{33, nil, []string{"/system.slice/nginx.service/a"}, main}, "rest"},
-		{"beside a cgroup", Caller{33, nil, []string{"/system.slice/website"}, main}, "rest"},
-		{"the cgroup without the uid", Caller{34, nil, nginx, main}, "rest"},
-		{"after the range", Caller{3000, nil, nginx, main}, "rest"},
-		{"the socket", Caller{0, nil, nil, own}, "container"},
-		{"the socket, but not for him", Caller{33, nil, nginx, own}, ""},
-		{"for the socket, but by another", Caller{0, []uint32{1}, nil, main}, "rest"},
-		{"a supplementary group", Caller{5, []uint32{7, 500}, nil, main}, "group"},
-		{"the node", Caller{5, []uint32{7, 500}, nil, "/dev/tpms"}, "group"},
+		{"uid and cgroup", Caller{33, nil, nginx, main, false}, "web"},
+		{"uid in a range, below a cgroup", Caller{2999, nil, []string{"/", "/system.slice/web/a"}, main, false}, "web"},
+		{"uid without the cgroup", Caller{33, nil, nil, main, false}, "rest"},
+		{"below a cgroup that is named alone", Caller{33, nil, []string{"/system.slice/nginx.service/a"}, main, false}, "rest"},
+		{"beside a cgroup", Caller{33, nil, []string{"/system.slice/website"}, main, false}, "rest"},
+		{"the cgroup without the uid", Caller{34, nil, nginx, main, false}, "rest"},
+		{"after the range", Caller{3000, nil, nginx, main, false}, "rest"},
+		{"the socket", Caller{0, nil, nil, own, false}, "container"},
+		{"the socket, but not for him", Caller{33, nil, nginx, own, false}, ""},
+		{"for the socket, but by another", Caller{0, []uint32{1}, nil, main, false}, "rest"},
+		{"a supplementary group", Caller{5, []uint32{7, 500}, nil, main, false}, "group"},
+		{"who hides the cgroup that would give him less", Caller{33, nil, nil, main, true}, ""},
+		{"who hides nothing that matters", Caller{0, []uint32{500}, nil, own, true}, "container"},
+		{"who hides what he does not need", Caller{5, []uint32{500}, nil, main, true}, "group"},
+		{"who may hide a group", Caller{5, []uint32{7}, nil, main, true}, ""},
+		{"the node", Caller{5, []uint32{7, 500}, nil, "/dev/tpms", false}, "group"},
 	} {
 		n, refused := set.Of(row.caller)
 		switch {
@@ -185,7 +189,7 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%v", err)
 		}
 		if err == nil {
-			set.Of(Caller{UID: 1000, GIDs: []uint32{1000}, Socket: "/x"})
+			set.Of(Caller{UID: 1000, GIDs: []uint32{1000}, Socket: "/x", Hidden: true})
 		}
 	})
 }

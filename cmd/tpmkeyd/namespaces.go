@@ -20,7 +20,10 @@ type namespaces struct {
 	set atomic.Pointer[namespace.Set]
 }
 
-var errNotForHim = errors.New("this socket belongs to a namespace that he is not in")
+var (
+	errNotForHim = errors.New("this socket belongs to a namespace that he is not in")
+	errHidden    = errors.New("which namespace he is in is not known, since the process that connected cannot be asked any more; let it live until it has an answer")
+)
 
 // read gives what the file says now.
 func (n *namespaces) read() (*namespace.Set, error) {
@@ -44,8 +47,11 @@ func (n *namespaces) grantOf(c caller, l func(format string, args ...any)) (gran
 	if set == nil || len(set.Namespaces) == 0 {
 		return n.everybody, nil
 	}
-	found, refused := set.Of(n.described(set, c, l))
+	described := n.described(set, c, l)
+	found, refused := set.Of(described)
 	switch {
+	case refused && described.Hidden:
+		return grant{}, errHidden
 	case refused:
 		return grant{}, errNotForHim
 	case found == nil:
@@ -54,13 +60,14 @@ func (n *namespaces) grantOf(c caller, l func(format string, args ...any)) (gran
 	return n.grant(found), nil
 }
 
-// described is a caller as namespaces know callers. What cannot be found out of his process he is not.
+// described is a caller as namespaces know callers.
 func (n *namespaces) described(set *namespace.Set, c caller, l func(format string, args ...any)) namespace.Caller {
 	described := namespace.Caller{UID: c.uid, GIDs: []uint32{c.gid}, Socket: c.entrance}
 	if set.AsksForGroups() {
 		groups, err := c.process.groups()
 		if err != nil {
 			l("groups of %s are not known: %v", c, err)
+			described.Hidden = true
 		}
 		described.GIDs = append(described.GIDs, groups...)
 	}
@@ -68,6 +75,7 @@ func (n *namespaces) described(set *namespace.Set, c caller, l func(format strin
 		cgroups, err := c.process.cgroups()
 		if err != nil {
 			l("the cgroup of %s is not known: %v", c, err)
+			described.Hidden = true
 		}
 		described.Cgroups = cgroups
 	}

@@ -227,12 +227,13 @@ func turncoat(path string) error {
 	return err
 }
 
-// A process that has become somebody else since it connected is asked for neither its groups nor its name: they are not the caller's.
+// A process that has become somebody else since it connected is asked for neither its groups nor its name: they are not the caller's. Where they make a difference he is
+// not let in.
 func TestTurncoat(t *testing.T) {
 	if os.Geteuid() != 0 {
 		tpmtest.Missing(t, "root, to be another user")
 	}
-	s := serveWith(t, "[[namespace]]\nname = \"team\"\ngid = [777]\nfilter = \"all\"\n")
+	s := serveWith(t, "[[namespace]]\nname = \"others\"\nuid = [1000]\n[[namespace]]\nname = \"team\"\nuid = [\"0-50000\"]\ngid = [777]\nfilter = \"all\"\n")
 	c := exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), turncoatPath+"="+s.path)
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: []uint32{777}}}

@@ -70,7 +70,7 @@ func (n *node) Open(r *cuse.Request, _ int, wake func()) (cuse.File, error) {
 	switch {
 	case errors.Is(err, errTooMany):
 		return nil, unix.EMFILE
-	case errors.Is(err, errNotForHim):
+	case errors.Is(err, errNotForHim), errors.Is(err, errHidden):
 		return nil, unix.EACCES
 	case err != nil:
 		return nil, unix.ENODEV

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -250,21 +251,9 @@ func TestEndedBeforeLetIn(t *testing.T) {
 		tpmtest.Missing(t, "root, to be another user")
 	}
 	s := &served{dir: openDir(t), log: &journal{}}
-	s.path = s.socket("tpms.sock")
-	l, err := listen(s.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain := worldBinary(t, s.dir, 0o755)
-	file := s.passed(t, plain, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000, Groups: []uint32{777}}})
-	l.SetDeadline(time.Now().Add(time.Minute))
-	conn, err := l.AcceptUnix()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	defer l.Close()
+	file, conn := s.connectAndEnd(t)
 	defer file.Close()
+	defer conn.Close()
 	who, err := callerAt(conn, s.path)
 	if err != nil || who.uid != 1000 {
 		t.Fatalf("%+v, %v", who, err)
@@ -273,6 +262,45 @@ func TestEndedBeforeLetIn(t *testing.T) {
 	cgroups, err2 := who.process.cgroups()
 	if err1 == nil || err2 == nil || len(groups)+len(cgroups) > 0 {
 		t.Errorf("groups %v, %v; cgroups %v, %v", groups, err1, cgroups, err2)
+	}
+}
+
+// connectAndEnd is a connection of user 1000 and group 777, whose process has ended when it is accepted: both ends of it.
+func (s *served) connectAndEnd(t *testing.T) (*os.File, *net.UnixConn) {
+	t.Helper()
+	other := &served{dir: s.dir, path: s.socket("other.sock")}
+	l, err := listen(other.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	who := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000, Groups: []uint32{777}}}
+	file := other.passed(t, worldBinary(t, s.dir, 0o755), who)
+	l.SetDeadline(time.Now().Add(time.Minute))
+	conn, err := l.AcceptUnix()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file, conn
+}
+
+// A process that ends, or becomes another user's, before it is looked at does not get round the namespace that it is in, which gives less than others get.
+func TestHiddenCaller(t *testing.T) {
+	if os.Geteuid() != 0 {
+		tpmtest.Missing(t, "root, to be another user")
+	}
+	for what, asks := range map[string]string{"cgroup": `cgroup = ["/"]`, "group": `gid = [777]`} {
+		s := serveWith(t, "[[namespace]]\nname = \"less\"\nuid = [1000]\n"+asks+"\nfilter = \"use\"\n")
+		gone, accepted := s.connectAndEnd(t)
+		defer gone.Close()
+		s.clients.Go(func() { s.converse(accepted, s.path) })
+		if got := filterOf(func(command []byte) []byte {
+			response, _ := exchangeRaw(int(gone.Fd()), nil, command)
+			return response
+		}); got != "refused" {
+			t.Errorf("who hides his %s has the filter %s", what, got)
+		}
+		s.log.await(t, errHidden.Error())
 	}
 }
 
