@@ -57,7 +57,7 @@ func (s *server) makeDescriptor(conn *net.UnixConn) (theirs int, a control.Answe
 		return -1, a, fmt.Errorf("request: %w", err)
 	}
 	if q.Usage {
-		return -1, control.Answer{Usage: &control.Usage{Chips: s.chips.numbers(), Users: s.usage.users()}}, nil
+		return -1, control.Answer{Usage: &control.Usage{Chips: s.chips.numbers(), Users: s.usage.users(), Commands: s.usage.byCommand()}}, nil
 	}
 	g, err := s.requested(q)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 // A ledger counts who does what, for administrators. It decides nothing.
 type ledger struct {
 	mu       sync.Mutex
-	each     map[uint32]*control.UserUse // by principal
-	commands map[string]uint64           // that had a turn, by name
+	each     map[uint32]*control.UserUse    // by principal
+	commands map[string]*control.CommandUse // that had a turn, by name
 	denied   map[denial]uint64
 }
 
@@ -29,7 +29,7 @@ type denial struct{ command, rule string }
 const mostUsers = 1024
 
 func newLedger() *ledger {
-	return &ledger{each: map[uint32]*control.UserUse{}, commands: map[string]uint64{}, denied: map[denial]uint64{}}
+	return &ledger{each: map[uint32]*control.UserUse{}, commands: map[string]*control.CommandUse{}, denied: map[denial]uint64{}}
 }
 
 // of gives what a principal has done. The caller holds the lock.
@@ -67,7 +67,17 @@ func (l *ledger) ran(principal uint32, code tpm2.TPMCC, waited, took time.Durati
 	use.Commands++
 	use.Waited += waited
 	use.Ran += took
-	l.commands[labelOf(code)]++
+	command := l.ofCommand(labelOf(code))
+	command.Count++
+	command.Ran += took
+}
+
+// ofCommand gives what a command has cost. The caller holds the lock.
+func (l *ledger) ofCommand(name string) *control.CommandUse {
+	if l.commands[name] == nil {
+		l.commands[name] = &control.CommandUse{Name: name}
+	}
+	return l.commands[name]
 }
 
 // refused counts a command that was denied.
@@ -105,4 +115,16 @@ func (l *ledger) users() []control.UserUse {
 	}
 	slices.SortFunc(users, func(a, b control.UserUse) int { return cmp.Compare(a.UID, b.UID) })
 	return users
+}
+
+// byCommand are all commands that had a turn, by their names.
+func (l *ledger) byCommand() []control.CommandUse {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	commands := []control.CommandUse{}
+	for _, use := range l.commands {
+		commands = append(commands, *use)
+	}
+	slices.SortFunc(commands, func(a, b control.CommandUse) int { return cmp.Compare(a.Name, b.Name) })
+	return commands
 }

@@ -24,6 +24,7 @@ type metrics struct {
 // What is told, and by what it is told apart.
 var (
 	commandsTotal = prometheus.NewDesc("tpmkeyd_commands_total", "Commands that had a turn at a chip.", []string{"command"}, nil)
+	turnsTotal    = prometheus.NewDesc("tpmkeyd_command_turn_seconds_total", "Time that turns of a command took.", []string{"command"}, nil)
 	deniedTotal   = prometheus.NewDesc("tpmkeyd_denied_total", "Commands that were refused, and by which rule.", []string{"command", "rule"}, nil)
 	chipsThere    = prometheus.NewDesc("tpmkeyd_chips", "Chips that are there.", nil, nil)
 
@@ -53,12 +54,13 @@ func (m metrics) Collect(to chan<- prometheus.Metric) {
 		tell(userClients, prometheus.GaugeValue, float64(u.Clients), uid)
 		tell(userQueue, prometheus.GaugeValue, float64(u.Queue), uid)
 	}
-	m.usage.mu.Lock()
-	commands, denied := maps.Clone(m.usage.commands), maps.Clone(m.usage.denied)
-	m.usage.mu.Unlock()
-	for command, n := range commands {
-		tell(commandsTotal, prometheus.CounterValue, float64(n), command)
+	for _, c := range m.usage.byCommand() {
+		tell(commandsTotal, prometheus.CounterValue, float64(c.Count), c.Name)
+		tell(turnsTotal, prometheus.CounterValue, c.Ran.Seconds(), c.Name)
 	}
+	m.usage.mu.Lock()
+	denied := maps.Clone(m.usage.denied)
+	m.usage.mu.Unlock()
 	for d, n := range denied {
 		tell(deniedTotal, prometheus.CounterValue, float64(n), d.command, d.rule)
 	}

@@ -80,6 +80,9 @@ func TestUsage(t *testing.T) {
 	if got := u.Users[0]; got.Commands != 2 || got.Denied != 1 || got.Clients != 1 || got.Queue != 0 || got.Ran <= 0 || int(got.UID) != uid {
 		t.Errorf("%+v", got)
 	}
+	if len(u.Commands) != 1 || u.Commands[0].Name != "TPM2_GetRandom" || u.Commands[0].Count != 2 || u.Commands[0].Ran != u.Users[0].Ran {
+		t.Errorf("commands: %+v", u.Commands)
+	}
 }
 
 // However many users and unknown commands come, what is counted of them has bounds; who is here is not forgotten.

@@ -46,8 +46,16 @@ type Answer struct {
 
 // Usage is who uses the TPM, counted since the service was started.
 type Usage struct {
-	Chips []int     `json:"chips"`
-	Users []UserUse `json:"users"`
+	Chips    []int        `json:"chips"`
+	Users    []UserUse    `json:"users"`
+	Commands []CommandUse `json:"commands"`
+}
+
+// CommandUse is what one command has cost.
+type CommandUse struct {
+	Name  string        `json:"name"` // "unknown": all that only the chip knows
+	Count uint64        `json:"count"`
+	Ran   time.Duration `json:"ran"` // turns, in nanoseconds
 }
 
 // UserUse is what a user, with the uids that are lent to him, has done.
