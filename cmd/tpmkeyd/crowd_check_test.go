@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"golang.org/x/sys/unix"
 
+	"tpmkey.example/internal/control"
 	"tpmkey.example/rm/device"
 	"tpmkey.example/rm/tpmtest"
 	"tpmkey.example/rm/wire"
@@ -30,6 +31,7 @@ var crowdTime = flag.Duration("crowd", 30*time.Second, "how long a thousand conn
 const (
 	crowdUsers = 50
 	crowdEach  = 20 // connections
+	crowdAll   = crowdUsers * crowdEach
 )
 
 // A member of the crowd is one connection with a key.
@@ -187,10 +189,19 @@ func TestCrowd(t *testing.T) {
 			})
 		}
 	}
-	time.Sleep(*crowdTime / 2)
+	time.Sleep(time.Until(c.warm))
+	warm := signatureTurns(t, m)
+	time.Sleep(time.Until(start.Add(*crowdTime / 2)))
 	half := resident(t, service.Process.Pid)
+	time.Sleep(time.Until(c.until))
+	turn := signatureTurns(t, m).since(warm)
 	all.Wait()
-	c.report(t, time.Since(start), half, resident(t, service.Process.Pid))
+	c.report(t, time.Since(start), turn)
+	if end := resident(t, service.Process.Pid); end > half+half/2+16<<10 { // the race detector needs some, too
+		t.Errorf("the service has grown from %d to %d KiB", half, end)
+	} else {
+		t.Logf("memory: %d KiB, and at the end %d KiB", half, end)
+	}
 	if err := errors.Join(service.Process.Signal(unix.SIGTERM), service.Wait()); err != nil {
 		t.Errorf("%v\n%s", err, j)
 	}
@@ -219,22 +230,51 @@ func newCrowd(t *testing.T, path string) *crowd {
 	return &crowd{private: tpm2.TPM2BPrivate{Buffer: private}, public: tpm2.BytesAs2B[tpm2.TPMTPublic](public)}
 }
 
-// report tells how it was. A client's share of the chip is one command of each connection; how evenly it is shared out shows on a machine with nothing else to do.
-func (c *crowd) report(t *testing.T, took time.Duration, half, end int) {
+// turns are signatures that had their turns, and the time that those took.
+type turns control.CommandUse
+
+// since is the mean turn of those after earlier ones.
+func (u turns) since(earlier turns) time.Duration {
+	return (u.Ran - earlier.Ran) / time.Duration(max(u.Count-earlier.Count, 1))
+}
+
+// signatureTurns asks the service for those up to now.
+func signatureTurns(t *testing.T, m *systemd) turns {
 	t.Helper()
-	const connections = crowdUsers * crowdEach
-	if len(c.signed) < connections/10 {
+	u, err := control.AskUsage(filepath.Join(m.dir, "control.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(u.Commands, func(c control.CommandUse) bool { return c.Name == "TPM2_Sign" })
+	if i < 0 {
+		t.Fatal("nobody has signed yet")
+	}
+	return turns(u.Commands[i])
+}
+
+// report tells how it was.
+//
+// A signature's fair share of the chip: all users have as many connections, each of which has a command with the service at any time, so a thousandth of the
+// chip is each one's. What keeps the chip busy for a turn takes a thousand turns of its kind by a thousandth of the chip. The turn of a signature is
+// measured in the crowd, with the load of its key, which the others have evicted. (It is not a thousand times the mean turn of all commands: the manager
+// answers many of those itself in microseconds, so that signatures are two thirds of the commands and nine tenths of the time.)
+//
+// That 99 of 100 signatures take at most 1.2 of it is held where the crowd has ten minutes for itself: in a few seconds one halt of the machine is more than
+// one of 100.
+func (c *crowd) report(t *testing.T, took, turn time.Duration) {
+	t.Helper()
+	if len(c.signed) < crowdAll/10 {
 		t.Fatalf("only %d signatures in %v", len(c.signed), took)
 	}
 	slices.Sort(c.signed)
 	slices.Sort(c.others)
-	p99 := c.signed[len(c.signed)*99/100]
-	share := took * connections / time.Duration(c.commands)
+	p99, share := c.signed[len(c.signed)*99/100], crowdAll*turn
+	of := float64(p99) / float64(share)
 	t.Logf("while a signature waits %d others have their commands run, 99 of 100 times at most %d", c.others[len(c.others)/2], c.others[len(c.others)*99/100])
-	t.Logf("%v: %d commands, %d signatures, %d quotas; a signature: median %v, p99 %v, %.2f of its share of %v; memory %d and %d KiB", took.Round(time.Second), c.commands,
-		len(c.signed), c.quotas, c.signed[len(c.signed)/2], p99, float64(p99)/float64(share), share, half, end)
-	if end > half+half/2+16<<10 { // the race detector needs some, too
-		t.Errorf("the service has grown from %d to %d KiB", half, end)
+	t.Logf("%v: %d commands, %d signatures, %d quotas; a signature: median %v, p99 %v, %.2f of its share of %v, its turn %v", took.Round(time.Second), c.commands,
+		len(c.signed), c.quotas, c.signed[len(c.signed)/2], p99, of, share, turn)
+	if *crowdTime >= 10*time.Minute && of > 1.2 {
+		t.Errorf("99 of 100 signatures take up to %.2f of their share, want 1.20", of)
 	}
 }
 
