@@ -79,7 +79,7 @@ build-musl: $(BUILD)/musl/tpmkey-pkcs11.so $(BUILD)/tpmkey-pkcs11-helper
 
 # Go knows better than make what is up to date.
 programs: packages-build
-	CGO_ENABLED=0 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/ ./cmd/tpmkey ./cmd/tpmkeyd
+	CGO_ENABLED=0 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/ ./cmd/tpmkey ./cmd/tpmkeyd ./cmd/tpmkeyd-metrics
 	CGO_ENABLED=1 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/ ./cmd/tpmkey-sim
 	@# Run here, whatever machine the rest is built for.
 	for shell in bash zsh fish; do GOOS= GOARCH= CGO_ENABLED=0 $(GO) run ./cmd/tpmkey completion $$shell >$(BUILD)/completion.$$shell; done
@@ -145,7 +145,7 @@ install:
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(moduledir) $(DESTDIR)$(p11kitdir)
 	install -d $(DESTDIR)$(bashcompletiondir) $(DESTDIR)$(zshcompletiondir) $(DESTDIR)$(fishcompletiondir)
 	install -m 755 $(BUILD)/tpmkey $(DESTDIR)$(bindir)/
-	install -m 755 $(BUILD)/tpmkeyd $(DESTDIR)$(sbindir)/
+	install -m 755 $(BUILD)/tpmkeyd $(BUILD)/tpmkeyd-metrics $(DESTDIR)$(sbindir)/
 	install -m 755 $(BUILD)/tpmkey-pkcs11-helper $(BUILD)/tpmkey-probe $(DESTDIR)$(libexecdir)/
 	install -m 644 $(BUILD)/tpmkey-pkcs11.so $(DESTDIR)$(moduledir)/
 	install -m 644 $(BUILD)/completion.bash $(DESTDIR)$(bashcompletiondir)/tpmkey
@@ -153,8 +153,8 @@ install:
 	install -m 644 $(BUILD)/completion.fish $(DESTDIR)$(fishcompletiondir)/tpmkey.fish
 	install -d $(DESTDIR)$(systemdunitdir)/sockets.target.wants
 	@# Started at boot without anybody's doing; whoever does not want them masks them.
-	for unit in tpmkeyd.socket tpmkeyd-control.socket tpmkeyd.service; do sed 's|/usr/sbin/|$(sbindir)/|' cmd/tpmkeyd/units/$$unit | install -m 644 /dev/stdin $(DESTDIR)$(systemdunitdir)/$$unit; done
-	for unit in tpmkeyd.socket tpmkeyd-control.socket; do ln -sf ../$$unit $(DESTDIR)$(systemdunitdir)/sockets.target.wants/; done
+	for unit in tpmkeyd.socket tpmkeyd-control.socket tpmkeyd.service tpmkeyd-metrics.socket tpmkeyd-metrics.service; do sed 's|/usr/sbin/|$(sbindir)/|' cmd/tpmkeyd/units/$$unit | install -m 644 /dev/stdin $(DESTDIR)$(systemdunitdir)/$$unit; done
+	for unit in tpmkeyd.socket tpmkeyd-control.socket tpmkeyd-metrics.socket; do ln -sf ../$$unit $(DESTDIR)$(systemdunitdir)/sockets.target.wants/; done
 	install -d $(DESTDIR)$(udevrulesdir) $(DESTDIR)$(modulesloaddir) $(DESTDIR)$(includedir)
 	install -m 644 cmd/tpmkeyd/units/60-tpmkeyd.rules $(DESTDIR)$(udevrulesdir)/
 	install -m 644 cmd/tpmkeyd/units/tpmkeyd.conf $(DESTDIR)$(modulesloaddir)/

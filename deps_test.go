@@ -71,6 +71,7 @@ var folders = map[string]folder{
 	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "namespace", "internal/control", "internal/prompt", "internal/shell", "cmd/tpmkey/doctor"}},
 	"cmd/tpmkey/doctor":        {imports: []string{"signer", "provider", "rm/device", "internal/prompt", "internal/shell"}, never: []string{sockets}},
 	"cmd/tpmkeyd":              {imports: []string{"cmd/tpmkeyd/cuse", "tpms", "internal/ioctl", "rm", "rm/device", "rm/wire", "filter", "namespace", "internal/control"}},
+	"cmd/tpmkeyd-metrics":      {imports: []string{"internal/control"}, never: []string{commands}},
 	"cmd/tpmkeyd/cuse":         {never: []string{sockets, commands}},
 	"cmd/tpmkey-pkcs11-helper": {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
 	"cmd/tpmkey-sim":           {},
@@ -89,7 +90,7 @@ var holders = map[string][]string{
 	"github.com/rogpeppe/go-internal": nil, // scripts of tests
 	"github.com/c2sp/wycheproof":      nil, // vectors of tests
 	"github.com/go-jose":              nil, // examples
-	"github.com/prometheus":           {"cmd/tpmkeyd"},
+	"github.com/prometheus":           {"cmd/tpmkeyd-metrics"},
 	"github.com/pelletier/go-toml/v2": {"namespace"},
 	"github.com/smallstep/pkcs7":      nil, // an example
 	"github.com/letsencrypt/pebble":   nil, // an ACME server of tests

@@ -57,7 +57,7 @@ func (s *server) makeDescriptor(conn *net.UnixConn) (theirs int, a control.Answe
 		return -1, a, fmt.Errorf("request: %w", err)
 	}
 	if q.Usage {
-		return -1, control.Answer{Usage: &control.Usage{Chips: s.chips.numbers(), Users: s.usage.users(), Commands: s.usage.byCommand()}}, nil
+		return -1, control.Answer{Usage: s.tellUsage()}, nil
 	}
 	g, err := s.requested(q)
 	if err != nil {
@@ -79,6 +79,14 @@ func (s *server) makeDescriptor(conn *net.UnixConn) (theirs int, a control.Answe
 		s.attend(g, c)
 	})
 	return theirs, control.Answer{Filter: g.filter.Name()}, nil
+}
+
+// tellUsage says who uses the TPM.
+func (s *server) tellUsage() *control.Usage {
+	s.mu.Lock()
+	s.watched = time.Now()
+	s.mu.Unlock()
+	return &control.Usage{PID: os.Getpid(), Chips: s.chips.numbers(), Users: s.usage.users(), Commands: s.usage.byCommand(), Denied: s.usage.denials()}
 }
 
 // requested is the grant that a request asks for.

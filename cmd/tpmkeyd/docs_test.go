@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +29,28 @@ func blocks(t *testing.T, page, language string) (found []string) {
 	return found
 }
 
+// startMetrics has the program that tells metrics do so at a socket that it is handed, until the test ends.
+func startMetrics(t *testing.T, s *served) {
+	t.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.socket("metrics.sock")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	l.SetUnlinkOnClose(false)
+	file, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	c := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, buildProgram(t, s.dir, "tpmkeyd-metrics"), "-control", s.socket("control.sock"))
+	c.Env, c.ExtraFiles, c.Stderr = append(os.Environ(), "LISTEN_FDS=1"), []*os.File{file}, os.Stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Process.Kill(); c.Wait(); os.Remove(s.socket("metrics.sock")) })
+}
+
 const page = "../../docs/tpmkeyd.md"
 
 // The commands of the administrator's page do what it says, with the namespaces that stand there. What needs a running systemd is marked as console.
@@ -44,7 +67,7 @@ func TestDocumentedCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	here := strings.NewReplacer("sudo ", "", "/run/tpmkey/metrics.sock", s.socket("metrics.sock"),
-		"tpmkey namespace ", "tpmkey namespace -file "+file+" ", "tpmkey run ", "tpmkey run -control "+s.socket("control.sock")+" ", "tpmkey top ", "tpmkey top -control "+s.socket("control.sock")+" ")
+		"tpmkey namespace ", "tpmkey namespace -file "+file+" ", "tpmkey run ", "tpmkey run -control "+s.socket("control.sock")+" ", "tpmkey top ", "tpmkey top -control "+s.socket("control.sock")+" ", "tpmkeyd-metrics", "tpmkeyd-metrics -control "+s.socket("control.sock"))
 	for _, block := range blocks(t, page, "sh") {
 		for line := range strings.Lines(block) {
 			c := exec.Command("sh", "-c", here.Replace(line))

@@ -21,6 +21,7 @@ func (s *server) leaveWhenIdle(ctx context.Context, after time.Duration, stop fu
 			return
 		case <-look.C:
 		}
+		since = s.lastWatched(since)
 		if !s.idle() {
 			since = time.Now()
 		} else if time.Since(since) >= after && s.close() {
@@ -29,6 +30,16 @@ func (s *server) leaveWhenIdle(ctx context.Context, after time.Duration, stop fu
 			return
 		}
 	}
+}
+
+// lastWatched is a time, or when somebody last asked who uses the TPM if that was later: what is counted would begin from nothing again.
+func (s *server) lastWatched(since time.Time) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watched.After(since) {
+		return s.watched
+	}
+	return since
 }
 
 // idle tells whether nobody is here and nothing is in force. A door of a namespace's and a node are only there as long as we are.

@@ -128,3 +128,17 @@ func (l *ledger) byCommand() []control.CommandUse {
 	slices.SortFunc(commands, func(a, b control.CommandUse) int { return cmp.Compare(a.Name, b.Name) })
 	return commands
 }
+
+// denials are all rules that have refused something, by what they refused.
+func (l *ledger) denials() []control.Denial {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	denials := []control.Denial{}
+	for d, n := range l.denied {
+		denials = append(denials, control.Denial{Command: d.command, Rule: d.rule, Count: n})
+	}
+	slices.SortFunc(denials, func(a, b control.Denial) int {
+		return cmp.Or(cmp.Compare(a.Command, b.Command), cmp.Compare(a.Rule, b.Rule))
+	})
+	return denials
+}

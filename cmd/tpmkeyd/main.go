@@ -28,8 +28,8 @@ const (
 )
 
 const usage = `usage: tpmkeyd [-device SPEC]... [-listen PATH] [-node NAME]
-               [-control PATH] [-metrics PATH] [-filter NAME]
-               [-namespaces FILE] [-state DIR] [-idle TIME]
+               [-control PATH] [-filter NAME] [-namespaces FILE] [-state DIR]
+               [-idle TIME]
 
 Serves the TPM to every local user on a Unix socket and, where the kernel has
 CUSE, as the device /dev/tpms, through a filter that lets only RSA keys be made,
@@ -41,10 +41,9 @@ loaded and used. What it refuses is logged with the reason.
                 (default: every /dev/tpm<n>, also one that comes later)
   -listen PATH  the socket (default /run/tpmkey/tpms.sock)
   -node NAME    the device's name below /dev (default tpms); it must be there then
-  -control PATH the socket at which root asks for descriptors: tpmkey run
-                (default control.sock beside the other)
-  -metrics PATH the socket at which root reads metrics (OpenMetrics, GET /metrics;
-                default metrics.sock beside the other)
+  -control PATH the socket at which root asks for descriptors (tpmkey run) and
+                who uses the TPM (tpmkey top, tpmkeyd-metrics); default
+                control.sock beside the other
   -filter NAME  what everybody may send: a profile that "tpmkey filter list"
                 shows, or the path of a file with one (default rsa)
   -namespaces FILE
@@ -119,7 +118,6 @@ func (o *options) define(flags *flag.FlagSet) {
 	flags.StringVar(&o.sockets.everybody, "listen", strings.TrimPrefix(device.DefaultBroker, "broker:"), "")
 	flags.StringVar(&o.sockets.control, "control", "", "")
 	flags.StringVar(&o.node, "node", "", "")
-	flags.StringVar(&o.sockets.metrics, "metrics", "", "")
 	flags.StringVar(&o.profile, "filter", filter.Default().Name(), "")
 	flags.StringVar(&o.rules.path, "namespaces", namespace.Path, "")
 	flags.StringVar(&o.state, "state", "/var/lib/tpmkey", "")
@@ -152,7 +150,7 @@ func run(o options) error {
 	defer at.close()
 	o.rules.everybody, o.rules.optional = grant{filter: allowed, chip: anyChip}, o.rules.path == namespace.Path
 	s := newServer(tpms, o.rules, logger)
-	s.asking, s.watching = at.asking, at.watching
+	s.asking = at.asking
 	if err := o.rules.reload(s); err != nil {
 		return err
 	}

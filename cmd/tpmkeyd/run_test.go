@@ -12,10 +12,12 @@ import (
 )
 
 // buildTool builds tpmkey, for anybody to run.
-func buildTool(t *testing.T, dir string) string {
+func buildTool(t *testing.T, dir string) string { return buildProgram(t, dir, "tpmkey") }
+
+func buildProgram(t *testing.T, dir, name string) string {
 	t.Helper()
-	path := filepath.Join(dir, "tpmkey")
-	if output, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", path, "../tpmkey").CombinedOutput(); err != nil {
+	path := filepath.Join(dir, name)
+	if output, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", path, "../"+name).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	return path

@@ -38,11 +38,10 @@ type server struct {
 	node    *node             // nil: none
 	asking  *net.UnixListener // the control socket; nil: none
 
-	watching *net.UnixListener // that of the metrics; nil: none
-
 	mu          sync.Mutex
 	connections map[*guest]bool
 	closed      bool
+	watched     time.Time      // when somebody last asked who uses the TPM
 	count       map[uint32]int // of clients of each principal
 }
 
@@ -55,10 +54,6 @@ func newServer(c *chips, rules *namespaces, l *log.Logger) *server {
 func (s *server) serve(stopped context.Context, l *net.UnixListener) error {
 	stopAccepting := context.AfterFunc(stopped, func() { l.Close() })
 	defer stopAccepting()
-	if s.watching != nil {
-		s.clients.Go(func() { s.serveMetrics(s.watching) })
-		defer s.watching.Close()
-	}
 	if s.asking != nil {
 		s.clients.Go(func() { s.accept(s.asking, s.answerControl) })
 		defer s.asking.Close()
@@ -68,10 +63,8 @@ func (s *server) serve(stopped context.Context, l *net.UnixListener) error {
 	if stopped.Err() == nil {
 		return err
 	}
-	for _, l := range []*net.UnixListener{s.asking, s.watching} {
-		if l != nil {
-			l.Close()
-		}
+	if s.asking != nil {
+		s.asking.Close()
 	}
 	s.chips.close() // first: whoever comes now gets no space
 	s.closeAll()

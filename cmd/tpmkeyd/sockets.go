@@ -10,37 +10,23 @@ import (
 )
 
 // sockets are the paths that we listen at, unless systemd has made the sockets.
-type sockets struct{ everybody, control, metrics string }
+type sockets struct{ everybody, control string }
 
 // listeners are what callers come in by.
 type listeners struct {
 	everybody, asking *net.UnixListener // asking: the control socket, nil where there is none
-	watching          *net.UnixListener // that of the metrics
 	handed            bool              // by systemd, who keeps them when we leave
 }
 
-func (s sockets) controlPath() string { return s.beside(s.control, filepath.Base(control.Path)) }
-func (s sockets) metricsPath() string { return s.beside(s.metrics, "metrics.sock") }
-
-// beside is a path that was named, else one beside the socket for everybody.
-func (s sockets) beside(named, name string) string {
-	if named != "" {
-		return named
+// controlPath is the one that was named, else one beside the socket for everybody.
+func (s sockets) controlPath() string {
+	if s.control != "" {
+		return s.control
 	}
-	return filepath.Join(filepath.Dir(s.everybody), name)
+	return filepath.Join(filepath.Dir(s.everybody), filepath.Base(control.Path))
 }
 
 func (s sockets) open() (l listeners, err error) {
-	if l, err = s.openForClients(); err != nil {
-		return l, err
-	}
-	if l.watching, err = listenFor(s.metricsPath(), controlMode); err != nil {
-		l.close()
-	}
-	return l, err
-}
-
-func (s sockets) openForClients() (l listeners, err error) {
 	handed, err := handedSockets()
 	if err != nil {
 		return l, err
@@ -63,10 +49,8 @@ func (s sockets) openForClients() (l listeners, err error) {
 
 func (l listeners) close() error {
 	err := l.everybody.Close()
-	for _, other := range []*net.UnixListener{l.asking, l.watching} {
-		if other != nil {
-			err = errors.Join(err, other.Close())
-		}
+	if l.asking != nil {
+		err = errors.Join(err, l.asking.Close())
 	}
 	return err
 }

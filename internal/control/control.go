@@ -46,9 +46,11 @@ type Answer struct {
 
 // Usage is who uses the TPM, counted since the service was started.
 type Usage struct {
+	PID      int          `json:"pid"` // of the service
 	Chips    []int        `json:"chips"`
 	Users    []UserUse    `json:"users"`
 	Commands []CommandUse `json:"commands"`
+	Denied   []Denial     `json:"denied"`
 }
 
 // CommandUse is what one command has cost.
@@ -56,6 +58,13 @@ type CommandUse struct {
 	Name  string        `json:"name"` // "unknown": all that only the chip knows
 	Count uint64        `json:"count"`
 	Ran   time.Duration `json:"ran"` // turns, in nanoseconds
+}
+
+// A Denial is how often a rule has refused a command.
+type Denial struct {
+	Command string `json:"command"`
+	Rule    string `json:"rule"`
+	Count   uint64 `json:"count"`
 }
 
 // UserUse is what a user, with the uids that are lent to him, has done.

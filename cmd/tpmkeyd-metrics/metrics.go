@@ -2,24 +2,17 @@ package main
 
 import (
 	"fmt"
-	"log"
-	"maps"
-	"net"
-	"net/http"
-	"os"
-	"time"
+	"io"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/sys/unix"
+	"github.com/prometheus/common/expfmt"
+
+	"tpmkey.example/internal/control"
 )
 
-// metrics tell a monitoring system who does what (OpenMetrics). Which user does what is nobody's business but root's, so their socket is root's alone.
-type metrics struct {
-	usage *ledger
-	chips *chips
-}
+// metrics are what the tpmkeyd at a control socket tells. Which user does what is nobody's business but root's.
+type metrics struct{ control string }
 
 // What is told, and by what it is told apart.
 var (
@@ -36,16 +29,19 @@ var (
 	userQueue    = prometheus.NewDesc("tpmkeyd_user_queue", "Commands of a user that wait or run now.", []string{"uid"}, nil)
 )
 
+// collector tells what tpmkeyd has answered.
+type collector struct{ *control.Usage }
+
 // Describe is prometheus.Collector's.
-func (m metrics) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, to) }
+func (c collector) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, to) }
 
 // Collect is prometheus.Collector's.
-func (m metrics) Collect(to chan<- prometheus.Metric) {
+func (c collector) Collect(to chan<- prometheus.Metric) {
 	tell := func(what *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(what, kind, value, labels...)
 	}
-	tell(chipsThere, prometheus.GaugeValue, float64(len(m.chips.numbers())))
-	for _, u := range m.usage.users() {
+	tell(chipsThere, prometheus.GaugeValue, float64(len(c.Chips)))
+	for _, u := range c.Users {
 		uid := fmt.Sprint(u.UID)
 		tell(userCommands, prometheus.CounterValue, float64(u.Commands), uid)
 		tell(userDenied, prometheus.CounterValue, float64(u.Denied), uid)
@@ -54,42 +50,41 @@ func (m metrics) Collect(to chan<- prometheus.Metric) {
 		tell(userClients, prometheus.GaugeValue, float64(u.Clients), uid)
 		tell(userQueue, prometheus.GaugeValue, float64(u.Queue), uid)
 	}
-	for _, c := range m.usage.byCommand() {
-		tell(commandsTotal, prometheus.CounterValue, float64(c.Count), c.Name)
-		tell(turnsTotal, prometheus.CounterValue, c.Ran.Seconds(), c.Name)
+	for _, u := range c.Commands {
+		tell(commandsTotal, prometheus.CounterValue, float64(u.Count), u.Name)
+		tell(turnsTotal, prometheus.CounterValue, u.Ran.Seconds(), u.Name)
 	}
-	m.usage.mu.Lock()
-	denied := maps.Clone(m.usage.denied)
-	m.usage.mu.Unlock()
-	for d, n := range denied {
-		tell(deniedTotal, prometheus.CounterValue, float64(n), d.command, d.rule)
+	for _, u := range c.Denied {
+		tell(deniedTotal, prometheus.CounterValue, float64(u.Count), u.Command, u.Rule)
 	}
 }
 
-// serveMetrics answers GET /metrics until the listener is closed.
-func (s *server) serveMetrics(l *net.UnixListener) error {
+// gatherer asks tpmkeyd, and gives what it tells together with what the kernel tells of its process.
+func (m metrics) gatherer() (prometheus.Gatherer, error) {
+	u, err := control.AskUsage(m.control)
+	if err != nil {
+		return nil, fmt.Errorf("ask tpmkeyd: %w", err)
+	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(metrics{s.usage, s.chips}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
-	web := &http.Server{Handler: mux, ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: time.Minute, MaxHeaderBytes: 1 << 14, ErrorLog: log.New(s.log.Writer(), s.log.Prefix(), 0)}
-	return web.Serve(rootsListener{l})
+	registry.MustRegister(collector{u}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{PidFn: func() (int, error) { return u.PID, nil }}))
+	return registry, nil
 }
 
-// rootsListener lets nobody in but root and who runs the service.
-type rootsListener struct{ *net.UnixListener }
-
-// Accept is net.Listener's.
-func (l rootsListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.AcceptUnix()
-		if err != nil {
-			return nil, err
-		}
-		peer, err := socketOption(conn, func(fd int) (*unix.Ucred, error) { return unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED) })
-		if err == nil && (peer.Uid == 0 || int(peer.Uid) == os.Geteuid()) {
-			return conn, nil
-		}
-		conn.Close()
+// print writes them as text.
+func (m metrics) print(to io.Writer) error {
+	from, err := m.gatherer()
+	if err != nil {
+		return err
 	}
+	families, err := from.Gather()
+	if err != nil {
+		return err
+	}
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToOpenMetrics(to, family); err != nil {
+			return err
+		}
+	}
+	_, err = expfmt.FinalizeOpenMetrics(to)
+	return err
 }

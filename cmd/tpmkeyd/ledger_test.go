@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"tpmkey.example/filter"
+	"tpmkey.example/internal/control"
+)
+
+// What a client does is told to root by the control socket.
+func TestUsage(t *testing.T) {
+	s := serveWith(t, "")
+	ask, uid := talk(t, s.path), os.Getuid()
+	ask(getRandom(8))
+	ask(getRandom(8))
+	ask(readPCRs)
+	before := time.Now()
+	u, err := control.AskUsage(s.socket("control.sock"))
+	if err != nil || len(u.Users) != 1 || len(u.Chips) != 1 || len(u.Commands) != 1 || len(u.Denied) != 1 || u.PID != os.Getpid() {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	if got := u.Users[0]; got.Commands != 2 || got.Denied != 1 || got.Clients != 1 || got.Queue != 0 || got.Ran <= 0 || int(got.UID) != uid {
+		t.Errorf("%+v", got)
+	}
+	if got := u.Commands[0]; got.Name != "TPM2_GetRandom" || got.Count != 2 || got.Ran != u.Users[0].Ran {
+		t.Errorf("%+v", got)
+	}
+	if got, want := u.Denied[0], (control.Denial{Command: "TPM2_PCR_Read", Rule: "TPM2_PCR_Read", Count: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if s.lastWatched(before) == before || s.lastWatched(before.Add(time.Hour)) != before.Add(time.Hour) {
+		t.Error("it leaves while somebody looks at it")
+	}
+}
+
+// However many users and unknown commands come, what is counted of them has bounds; who is here is not forgotten.
+func TestLedgerHasBounds(t *testing.T) {
+	l := newLedger()
+	l.came(7, 1)
+	for i := range uint32(5 * mostUsers) {
+		l.refused(1000+i, tpm2.TPMCC(0x20000000+i), filter.Decision{Rule: fmt.Sprintf("command 0x%x, which nobody has heard of", i)})
+	}
+	if users := l.users(); len(users) > mostUsers || users[0].UID != 7 || len(l.denied) != 1 {
+		t.Errorf("%d users, the first %+v, %d denials", len(users), users[0], len(l.denied))
+	}
+}
