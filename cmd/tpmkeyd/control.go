@@ -91,7 +91,7 @@ func (s *server) tellUsage() *control.Usage {
 
 // requested is the grant that a request asks for.
 func (s *server) requested(q control.Request) (grant, error) {
-	g := grant{filter: s.rules.everybody.filter, chip: anyChip, locality: q.Locality, sealed: q.Seal}
+	g := grant{filter: s.rules.current().everybody.filter, chip: anyChip, locality: q.Locality, sealed: q.Seal}
 	if q.Chip != nil && *q.Chip < 0 {
 		return g, fmt.Errorf("chip %d: chips are numbered from 0", *q.Chip)
 	} else if q.Chip != nil {

@@ -57,8 +57,8 @@ loaded and used. What it refuses is logged with the reason.
 
 Exit codes: 0 it was told to stop; 1 it failed; 2 the command line means nothing.
 
-The signal HUP reads the namespaces again. Clients keep what they have; a mistake
-in the file changes nothing and is logged with its line.
+The signal HUP reads the namespaces and the file of a filter again. Clients keep
+what they have; a mistake in a file changes nothing and is logged with its line.
 
 A wrong PIN that the TPM counts costs its user all such keys for 24 hours, so
 that nobody locks the TPM. The signal USR1 releases those users, each for one
@@ -148,7 +148,7 @@ func run(o options) error {
 		return err
 	}
 	defer at.close()
-	o.rules.everybody, o.rules.optional = grant{filter: allowed, chip: anyChip}, o.rules.path == namespace.Path
+	o.rules.profile, o.rules.everybody, o.rules.optional = o.profile, grant{filter: allowed, chip: anyChip}, o.rules.path == namespace.Path
 	s := newServer(tpms, o.rules, logger)
 	s.asking = at.asking
 	if err := o.rules.reload(s); err != nil {

@@ -11,13 +11,20 @@ import (
 	"tpmkey.example/rm"
 )
 
-// namespaces tell who gets what. They are read as a whole, checked as a whole, and replaced as a whole: a mistake in the file leaves what was there before.
+// namespaces tell who gets what. They are read as a whole, checked as a whole, and replaced as a whole: a mistake in a file leaves what was there before.
 type namespaces struct {
 	path      string
-	optional  bool  // the file may be missing: then everybody gets the same
-	everybody grant // for whom no namespace is
+	optional  bool   // the file may be missing: then everybody gets the same
+	profile   string // the filter of everybody, read again with the rest where it is a file; "": it stays
+	everybody grant  // for whom no namespace is, before anything was read
 
-	set atomic.Pointer[namespace.Set]
+	now atomic.Pointer[rules]
+}
+
+// rules are what was read at one time.
+type rules struct {
+	set       *namespace.Set
+	everybody grant // for whom no namespace is
 }
 
 var (
@@ -25,66 +32,81 @@ var (
 	errHidden    = errors.New("which namespace he is in is not known, since the process that connected cannot be asked any more; let it live until it has an answer")
 )
 
-// read gives what the file says now.
-func (n *namespaces) read() (*namespace.Set, error) {
+// current are the rules that hold now.
+func (n *namespaces) current() *rules {
+	if r := n.now.Load(); r != nil {
+		return r
+	}
+	return &rules{&namespace.Set{}, n.everybody}
+}
+
+// read gives what the files say now.
+func (n *namespaces) read() (*rules, error) {
+	r := &rules{&namespace.Set{}, n.current().everybody}
+	if n.profile != "" {
+		f, err := readFilter(n.profile)
+		if err != nil {
+			return nil, fmt.Errorf("filter: %w", err)
+		}
+		r.everybody.filter = f
+	}
 	text, err := readTrusted(n.path)
 	if errors.Is(err, os.ErrNotExist) && n.optional {
-		return &namespace.Set{}, nil
+		return r, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	set, err := namespace.Parse(text, readFilter)
-	if err != nil {
+	if r.set, err = namespace.Parse(text, readFilter); err != nil {
 		return nil, fmt.Errorf("%s: %w", n.path, err)
 	}
-	return set, nil
+	return r, nil
 }
 
 // grantOf maps a caller to what he gets.
 func (n *namespaces) grantOf(c caller, l func(format string, args ...any)) (grant, error) {
-	set := n.set.Load()
-	if set == nil || len(set.Namespaces) == 0 {
-		return n.everybody, nil
+	r := n.current()
+	if len(r.set.Namespaces) == 0 {
+		return r.everybody, nil
 	}
-	described := n.described(set, c, l)
-	found, refused := set.Of(described)
+	asked := described(r.set, c, l)
+	found, refused := r.set.Of(asked)
 	switch {
-	case refused && described.Hidden:
+	case refused && asked.Hidden:
 		return grant{}, errHidden
 	case refused:
 		return grant{}, errNotForHim
 	case found == nil:
-		return n.everybody, nil
+		return r.everybody, nil
 	}
-	return n.grant(found), nil
+	return r.grant(found), nil
 }
 
 // described is a caller as namespaces know callers.
-func (n *namespaces) described(set *namespace.Set, c caller, l func(format string, args ...any)) namespace.Caller {
-	described := namespace.Caller{UID: c.uid, GIDs: []uint32{c.gid}, Socket: c.entrance}
+func described(set *namespace.Set, c caller, l func(format string, args ...any)) namespace.Caller {
+	d := namespace.Caller{UID: c.uid, GIDs: []uint32{c.gid}, Socket: c.entrance}
 	if set.AsksForGroups() {
 		groups, err := c.process.groups()
 		if err != nil {
 			l("groups of %s are not known: %v", c, err)
-			described.Hidden = true
+			d.Hidden = true
 		}
-		described.GIDs = append(described.GIDs, groups...)
+		d.GIDs = append(d.GIDs, groups...)
 	}
 	if set.AsksForCgroups() {
 		cgroups, err := c.process.cgroups()
 		if err != nil {
 			l("the cgroup of %s is not known: %v", c, err)
-			described.Hidden = true
+			d.Hidden = true
 		}
-		described.Cgroups = cgroups
+		d.Cgroups = cgroups
 	}
-	return described
+	return d
 }
 
 // grant is what a namespace gives.
-func (n *namespaces) grant(found *namespace.Namespace) grant {
-	g := n.everybody
+func (r *rules) grant(found *namespace.Namespace) grant {
+	g := r.everybody
 	g.namespace, g.chip, g.locality = found.Name, found.Chip, found.Locality
 	if found.Filter != nil {
 		g.filter = found.Filter
@@ -95,14 +117,14 @@ func (n *namespaces) grant(found *namespace.Namespace) grant {
 	return g
 }
 
-// reload reads the file again for a server. Clients keep what they were granted; whoever comes from now on gets what the file says.
+// reload reads the files again for a server. Clients keep what they were granted; whoever comes from now on gets what the files say.
 func (n *namespaces) reload(s *server) error {
-	set, err := n.read()
+	r, err := n.read()
 	if err != nil {
 		return err
 	}
-	return s.replaceVTPMs(set.VTPMs(), n.grant, func() error {
-		return s.replaceDoors(set.Sockets(), func() { n.set.Store(set) })
+	return s.replaceVTPMs(r.set.VTPMs(), r.grant, func() error {
+		return s.replaceDoors(r.set.Sockets(), func() { n.now.Store(r) })
 	})
 }
 
@@ -113,6 +135,7 @@ func (n *namespaces) reloadOnSignal(s *server, l *log.Logger) (stop func()) {
 			l.Printf("SIGHUP: nothing has changed: %v", err)
 			return
 		}
-		l.Printf("SIGHUP: %d namespaces from %s", len(n.set.Load().Namespaces), n.path)
+		r := n.current()
+		l.Printf("SIGHUP: %d namespaces from %s, filter %s", len(r.set.Namespaces), n.path, r.everybody.filter.Name())
 	})
 }

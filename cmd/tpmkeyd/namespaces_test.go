@@ -249,6 +249,55 @@ func TestTurncoat(t *testing.T) {
 	}
 }
 
+// hup has the rules read again, with another text of them, and waits until the log says something.
+func (s *served) hup(t *testing.T, text, said string) {
+	t.Helper()
+	s.write(t, text)
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	s.log.await(t, said)
+}
+
+// The filter of everybody is read again, too, where it is a file; what is wrong in either file changes nothing, and neither does what is right in the other then.
+func TestReloadFilter(t *testing.T) {
+	const one = "[[namespace]]\nname = \"a\"\nsocket = \"%s/a.sock\"\n"
+	s := serveWith(t, "")
+	s.rules.profile = s.socket("profile")
+	defer s.rules.reloadOnSignal(s.server, s.server.log)()
+	profile := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(s.rules.profile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := talk(t, s.path)
+	profile("profile mine from use: less\n")
+	s.hup(t, "", "SIGHUP: 0 namespaces from "+s.rules.path+", filter mine")
+	profile("profile yours from all: more\nallow TPM2_Sing: a mistake\n")
+	s.hup(t, one, "SIGHUP: nothing has changed: filter: "+s.rules.profile+`: line 2: "TPM2_Sing" is no TPM command`)
+	if _, err := net.Dial("unix", s.socket("a.sock")); err == nil {
+		t.Error("the namespaces have changed without the filter")
+	}
+	profile("profile yours from all: more\n")
+	s.hup(t, "[[namespace]]\nname = 7\n", "SIGHUP: nothing has changed: "+s.rules.path+": line 2: ")
+	for want, ask := range map[string]func(command []byte) []byte{"use": talk(t, s.path), "rsa": old} {
+		if got := filterOf(ask); got != want {
+			t.Errorf("after mistakes: filter %s, want %s", got, want)
+		}
+	}
+	s.hup(t, one, "SIGHUP: 1 namespaces from "+s.rules.path+", filter yours")
+	for _, path := range []string{s.path, s.socket("a.sock")} {
+		if got := filterOf(talk(t, path)); got != "all" {
+			t.Errorf("%s: filter %s", path, got)
+		}
+	}
+	if err := os.Remove(s.rules.profile); err != nil {
+		t.Fatal(err)
+	}
+	s.hup(t, one, "SIGHUP: nothing has changed: filter: open "+s.rules.profile+": no such file or directory")
+}
+
 // The rules change under clients that stay. A mistake changes nothing.
 func TestReload(t *testing.T) {
 	const first = "[[namespace]]\nname = \"a\"\nsocket = \"%s/a.sock\"\nsocket-mode = \"0600\"\nfilter = \"use\"\n"
@@ -256,11 +305,7 @@ func TestReload(t *testing.T) {
 	defer s.rules.reloadOnSignal(s.server, s.server.log)()
 	hup := func(text, said string) {
 		t.Helper()
-		s.write(t, text)
-		if err := syscall.Kill(syscall.Getpid(), syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-		s.log.await(t, said)
+		s.hup(t, text, said)
 	}
 	old := talk(t, s.socket("a.sock"))
 	if got := filterOf(old); got != "use" {
