@@ -86,6 +86,10 @@ func TestDocumentedNamespaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	box, err := namespace.Parse(blocks(t, page, "toml")[1], readFilter)
+	if err != nil || len(box.VTPMs()) != 1 {
+		t.Errorf("the container with a TPM of its own: %+v, %v", box, err)
+	}
 	for _, row := range []struct {
 		who  namespace.Caller
 		want string

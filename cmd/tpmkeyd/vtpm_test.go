@@ -183,12 +183,26 @@ func TestReloadVTPMs(t *testing.T) {
 	if _, err := (tpm2.ReadPublic{ObjectHandle: primary.ObjectHandle}).Execute(kernel[1]); err != nil {
 		t.Errorf("the first has lost its key: %v", err)
 	}
-	reload(another, "")
+	reload(strings.ReplaceAll(withVTPM, "true", "true\nfilter = \"use\"")+another, "")
+	create := tpm2.Create{ParentHandle: tpm2.NamedHandle{Handle: primary.ObjectHandle, Name: primary.Name}, InPublic: tpm2.New2B(tpmtest.RSATemplate())}
+	if _, err := create.Execute(kernel[1]); err != nil {
+		t.Errorf("who stays has not kept what it was granted: %v", err)
+	}
+	reload(strings.ReplaceAll(withVTPM, "true", "false")+another, "")
 	if r, err := kernel[1].Send(getRandom(16)); err == nil {
 		t.Errorf("who is not wanted any more answers %x", r)
 	}
 	if _, err := kernel[2].Send(getRandom(16)); err != nil {
 		t.Errorf("who stays: %v", err)
+	}
+	reload(strings.ReplaceAll(withVTPM, "true", "true\nfilter = \"use\"")+another, "")
+	primary, err = tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(tpmtest.SRKTemplate())}.Execute(kernel[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	create.ParentHandle = tpm2.NamedHandle{Handle: primary.ObjectHandle, Name: primary.Name}
+	if _, err := create.Execute(kernel[3]); err == nil {
+		t.Error("who comes again has another filter than the file says now")
 	}
 	s.vtpms.closeAll()
 	reload(withVTPM, errStopping.Error())
