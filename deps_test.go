@@ -57,6 +57,7 @@ var folders = map[string]folder{
 	"signer":             {imports: []string{"provider", "rm/device"}, never: []string{commands}},
 	"internal/prompt":    {imports: []string{"internal/privilege"}, never: []string{commands}},
 	"internal/privilege": {},
+	"internal/version":   {never: []string{sockets, commands}},
 	"internal/shell":     {},
 	"internal/ioctl":     {},
 
@@ -66,11 +67,11 @@ var folders = map[string]folder{
 	// the core goes by two ways: into the module, and into its helper
 	"pkcs11-module":       {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
 	"pkcs11-module/core":  {imports: []string{"pkcs11-module/token", "provider", "rm/device", "internal/prompt", "internal/privilege"}, never: []string{commands}},
-	"pkcs11-module/token": {imports: []string{"provider"}},
+	"pkcs11-module/token": {imports: []string{"provider", "internal/version"}},
 
-	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "namespace", "internal/control", "internal/prompt", "internal/shell", "cmd/tpmkey/doctor"}},
+	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "namespace", "internal/control", "internal/prompt", "internal/shell", "internal/version", "cmd/tpmkey/doctor"}},
 	"cmd/tpmkey/doctor":        {imports: []string{"signer", "provider", "rm/device", "internal/prompt", "internal/shell"}, never: []string{sockets}},
-	"cmd/tpmkeyd":              {imports: []string{"cmd/tpmkeyd/cuse", "tpms", "internal/ioctl", "rm", "rm/device", "rm/wire", "filter", "namespace", "internal/control"}},
+	"cmd/tpmkeyd":              {imports: []string{"cmd/tpmkeyd/cuse", "tpms", "internal/ioctl", "rm", "rm/device", "rm/wire", "filter", "namespace", "internal/control", "internal/version"}},
 	"cmd/tpmkeyd-metrics":      {imports: []string{"internal/control"}, never: []string{commands}},
 	"cmd/tpmkeyd/cuse":         {never: []string{sockets, commands}},
 	"cmd/tpmkey-pkcs11-helper": {imports: []string{"pkcs11-module/core"}, never: []string{commands}},

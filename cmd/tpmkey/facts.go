@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/hex"
 	"encoding/pem"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -68,11 +67,6 @@ type linkFields struct {
 	PEM       string `json:"pem"`
 }
 
-type versionFields struct {
-	Version string `json:"version"`
-	Go      string `json:"go"`
-}
-
 func (t *tool) printProfilesJSON(profiles []*filter.Filter) error {
 	all := []profileFields{}
 	for _, f := range profiles {
@@ -121,12 +115,4 @@ func (t *tool) printChainJSON(k *provider.Key) error {
 		all = append(all, linkFields{c.Subject.String(), c.Issuer.String(), c.NotBefore.UTC().Format(time.RFC3339), c.NotAfter.UTC().Format(time.RFC3339), string(text)})
 	}
 	return t.printJSON(all)
-}
-
-// versionOf is what the build says of itself.
-func versionOf() versionFields {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return versionFields{info.Main.Version, info.GoVersion}
-	}
-	return versionFields{Version: "(unknown)"}
 }

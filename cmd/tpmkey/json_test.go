@@ -35,7 +35,7 @@ var jsonFields = []struct {
 	{[]string{"show", "demo"}, "show", keyNames, `"parent": "0x40000001"`},
 	{[]string{"list"}, "show", keyNames, `"certificate": null`},
 	{[]string{"pub", "demo"}, "pub", []string{"name", "ssh", "pem"}, `"ssh": "ssh-rsa AAAA`},
-	{[]string{"version"}, "version", []string{"version", "go"}, `"go": "go1`},
+	{[]string{"version"}, "version", []string{"version", "go", "target", "revision", "module"}, `"go": "go1`},
 	{[]string{"filter", "explain", "clear"}, "filter", explainNames, `"verdict": "deny"`},
 	{[]string{"filter", "explain", "sign"}, "filter", explainNames, `"conditional": true`},
 	{[]string{"filter", "explain", "hash"}, "filter", explainNames, `"verdict": "answer"`},

@@ -61,7 +61,7 @@ func init() { // help shows the table that it is in
 		{"run", "[FLAGS] -- PROGRAM [ARGUMENT]...", "start a program that can use the TPM by a descriptor", runDetails, runFlags, runRun},
 		{"top", "[-once] [-control PATH] [-json]", "show who uses tpmkeyd's chips", topDetails, topFlags, runTop},
 		{"completion", "bash|zsh|fish", "print a script that completes command lines", completionDetails, nil, runCompletion},
-		{"version", "[-json]", "print the version", versionDetails, jsonFlags, runVersion},
+		{"version", "[-json]", "print the version, and how it was built", versionDetails, jsonFlags, runVersion},
 		{"help", "[COMMAND]", "explain a command", "", nil, runHelp},
 	}
 }

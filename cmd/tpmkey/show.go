@@ -275,18 +275,3 @@ func (t *tool) printPublic(k *provider.Key) error {
 	_, err = t.stdout.Write(line)
 	return err
 }
-
-const versionDetails = `
-  -json         a JSON object: version, go (the version of Go that built it)
-`
-
-func runVersion(t *tool, args []string) error {
-	if err := noArguments(args); err != nil {
-		return err
-	}
-	if t.json {
-		return t.printJSON(versionOf())
-	}
-	_, err := fmt.Fprintln(t.stdout, "tpmkey", versionOf().Version)
-	return err
-}

@@ -11,12 +11,12 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
 
 	"tpmkey.example/filter"
+	"tpmkey.example/internal/version"
 	"tpmkey.example/namespace"
 	"tpmkey.example/rm/device"
 )
@@ -89,7 +89,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "tpmkeyd: error: %v; run: tpmkeyd -h\n", err)
 		return exitUsage
 	case *asked:
-		fmt.Fprintln(stdout, "tpmkeyd", version())
+		fmt.Fprintln(stdout, "tpmkeyd", version.Number)
 		return 0
 	}
 	if err := run(o); err != nil {
@@ -122,13 +122,6 @@ func (o *options) define(flags *flag.FlagSet) {
 	flags.StringVar(&o.rules.path, "namespaces", namespace.Path, "")
 	flags.StringVar(&o.state, "state", "/var/lib/tpmkey", "")
 	flags.DurationVar(&o.idle, "idle", idleBeforeLeaving, "")
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "(unknown)"
 }
 
 // run serves until it is told to stop, and then leaves neither a handle on the chip nor a socket.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"tpmkey.example/internal/version"
 )
 
 // Command lines that serve nothing.
@@ -14,8 +16,8 @@ func TestCommandLines(t *testing.T) {
 		says, fails string
 	}{
 		{"-h", 0, "usage: tpmkeyd [-device SPEC]... ", ""},
-		{"-version", 0, "tpmkeyd ", ""},
-		{"--version", 0, "tpmkeyd ", ""},
+		{"-version", 0, "tpmkeyd " + version.Number + "\n", ""},
+		{"--version", 0, "tpmkeyd " + version.Number + "\n", ""},
 		{"foo", exitUsage, "", `it takes flags only, not "foo"; run: tpmkeyd -h`},
 		{"-foo", exitUsage, "", "flag provided but not defined: -foo; run: tpmkeyd -h"},
 		{"-idle 0s", exitUsage, "", "-idle: at least 1s; run: tpmkeyd -h"},

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"path/filepath"
+
+	"tpmkey.example/internal/version"
 )
 
 // The first slot is always there. What it and its token are called.
@@ -15,16 +17,13 @@ const (
 	maxPIN       = 255 // any PIN is taken
 )
 
-// Version of this library.
-const libraryMajor, libraryMinor = 0, 1
-
 // getInfo is C_GetInfo (5.4). The version is that of the interface by which the host asks.
 func getInfo(_ *Library, r *request, out *response) CKR {
 	major, minor := r.number(), r.number()
 	if r.bad {
 		return CKR_ARGUMENTS_BAD
 	}
-	out.version(major, minor).padded(manufacturer, 32).number(0).padded("RSA keys in the TPM", 32).version(libraryMajor, libraryMinor)
+	out.version(major, minor).padded(manufacturer, 32).number(0).padded("RSA keys in the TPM", 32).version(version.MajorMinor())
 	return CKR_OK
 }
 

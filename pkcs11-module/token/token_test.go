@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"tpmkey.example/internal/version"
 	"tpmkey.example/provider"
 	"tpmkey.example/rm/tpmtest"
 )
@@ -68,7 +69,10 @@ func TestEmptyToken(t *testing.T) {
 		h.want(CKR_OK, function, num(slotID))
 		h.want(CKR_SLOT_ID_INVALID, function, num(7))
 	}
-	h.want(CKR_OK, fnGetInfo, num(3), num(0))
+	info := h.want(CKR_OK, fnGetInfo, num(3), num(0)).rest
+	if major, minor := version.MajorMinor(); !bytes.HasSuffix(info, slices.Concat(num(major), num(minor))) {
+		t.Errorf("the library's version in %x is not %d.%d", info, major, minor)
+	}
 	h.want(CKR_SESSION_PARALLEL_NOT_SUPPORTED, fnOpenSession, num(slotID), num(0))
 	s := h.session()
 	if found := h.find(s); len(found) != 0 {
