@@ -8,6 +8,7 @@
 # make crowd    a thousand connections for ten minutes, and tpmkeyd killed 500 times
 # make bench    TPM commands and times, beside what they must reach
 # make install  PREFIX=/usr DESTDIR=; every folder below can be set
+# make packages deb and rpm for ARCHITECTURES="amd64 arm64", in build/packages
 # make module-path NEW=example.org/tpmkey
 #
 # build, demo, test, check and bench first look for the Debian packages they need:
@@ -23,6 +24,9 @@ SHELL := /bin/bash
 GO ?= go
 export GO
 BUILD ?= build
+NFPM ?= github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+export NFPM
+ARCHITECTURES ?= amd64 arm64
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 30s
 COMMANDS ?= 1000000
@@ -33,7 +37,7 @@ DEVICE ?=
 PREFIX ?= /usr
 DESTDIR ?=
 # Asked of the compiler, because Debian, Fedora and Arch differ.
-multiarch := $(shell gcc -print-multiarch 2>/dev/null)
+multiarch := $(shell $(CC) -print-multiarch 2>/dev/null)
 bindir ?= $(PREFIX)/bin
 sbindir ?= $(PREFIX)/sbin
 libdir ?= $(PREFIX)/lib$(if $(multiarch),/$(multiarch))
@@ -46,6 +50,7 @@ zshcompletiondir ?= $(PREFIX)/share/zsh/$(if $(and $(filter /usr,$(PREFIX)),$(wi
 fishcompletiondir ?= $(PREFIX)/share/fish/vendor_completions.d
 systemdunitdir ?= $(PREFIX)/lib/systemd/system
 udevrulesdir ?= $(PREFIX)/lib/udev/rules.d
+mandir ?= $(PREFIX)/share/man
 modulesloaddir ?= $(PREFIX)/lib/modules-load.d
 includedir ?= $(PREFIX)/include
 # p11-kit looks for a bare name in the distribution's own folder.
@@ -62,15 +67,19 @@ packages_test := $(packages_demo) zsh fish swtpm tpm2-tools tpm2-openssl opensc 
 packages_check := $(packages_test) musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless git pkg-config libnss3-tools openvpn strongswan-pki libstrongswan-extra-plugins systemd cryptsetup-bin
 packages_vm := $(packages_build) swtpm qemu-system-x86 linux-image-amd64 linux-source-6.1 busybox-static python3.11 openssh-client openssh-server openssl tpm2-tools
 packages_check += $(packages_vm)
+packages_packages := $(packages_build) gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 softhsm2 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
-.PHONY: build build-musl test check vm-test hostile stress crowd bench demo install clean fmt vet lint fuzz module-path libexecdir-built \
-	packages-build packages-demo packages-test packages-check packages-bench packages-vm programs demo-programs
+.PHONY: build build-musl test check vm-test hostile stress crowd bench demo install packages clean fmt vet lint fuzz module-path libexecdir-built \
+	packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-packages products programs completions simulator demo-programs
 
-packages-build packages-demo packages-test packages-check packages-bench packages-vm:
+packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-packages:
 	@scripts/packages.sh $(packages_$(@:packages-%=%))
 
-build: programs $(BUILD)/tpmkey-pkcs11.so $(BUILD)/tpmkey-pkcs11-helper $(BUILD)/tpmkey-probe
+build: products simulator
+
+# What make install takes.
+products: programs completions $(BUILD)/tpmkey-pkcs11.so $(BUILD)/tpmkey-pkcs11-helper $(BUILD)/tpmkey-probe
 
 -include pkcs11-module/module.mk
 
@@ -80,8 +89,13 @@ build-musl: $(BUILD)/musl/tpmkey-pkcs11.so $(BUILD)/tpmkey-pkcs11-helper
 # Go knows better than make what is up to date.
 programs: packages-build
 	CGO_ENABLED=0 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/ ./cmd/tpmkey ./cmd/tpmkeyd ./cmd/tpmkeyd-metrics
+
+simulator: packages-build
 	CGO_ENABLED=1 $(GO) build $(GOBUILDFLAGS) -o $(BUILD)/ ./cmd/tpmkey-sim
-	@# Run here, whatever machine the rest is built for.
+
+# Made by running the tool here, whatever machine the rest is built for.
+completions: packages-build
+	mkdir -p $(BUILD)
 	for shell in bash zsh fish; do GOOS= GOARCH= CGO_ENABLED=0 $(GO) run ./cmd/tpmkey completion $$shell >$(BUILD)/completion.$$shell; done
 
 # Under the race detector, but for the tool and the demo, whose many short runs it makes three times as slow: make check has it look at them too.
@@ -96,7 +110,7 @@ lint: vet
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted"; exit 1; fi
 	CGO_ENABLED=0 $(GO) build $(GOCOMPILEFLAGS) ./...
 	GOFLAGS="$$($(GO) env GOFLAGS) $(GOCOMPILEFLAGS)" $(GO) run $(STATICCHECK) -tags check,bench,vm ./...
-	shellcheck scripts/*.sh .ci/run
+	shellcheck scripts/*.sh .ci/run packaging/deb/* packaging/rpm/*
 
 vet:
 	$(GO) vet $(GOCOMPILEFLAGS) ./...
@@ -159,7 +173,13 @@ install:
 	install -m 644 cmd/tpmkeyd/units/60-tpmkeyd.rules $(DESTDIR)$(udevrulesdir)/
 	install -m 644 cmd/tpmkeyd/units/tpmkeyd.conf $(DESTDIR)$(modulesloaddir)/
 	install -m 644 tpms/tpms.h $(DESTDIR)$(includedir)/
+	for page in docs/man/*.[1-8]; do if [ -e $$page ]; then install -D -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}; fi; done
 	printf '%s\n' '# RSA keys in the TPM' 'module: $(p11kitmodule)' 'critical: no' >$(DESTDIR)$(p11kitdir)/tpmkey.module
+
+packages: packages-packages
+	rm -rf $(BUILD)/packages
+	for arch in $(ARCHITECTURES); do scripts/package.sh $$arch $(BUILD)/packages; done
+	cd $(BUILD)/packages && sha256sum -- * >SHA256SUMS
 
 fmt:
 	gofmt -w .
