@@ -4,29 +4,25 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
 	"tpmkey.example/namespace"
-	"tpmkey.example/rm/tpmtest"
 )
 
-// blocks are the pieces of a page that are marked as one language.
-func blocks(t *testing.T, page, language string) (found []string) {
+// written is the file that a page writes with tee.
+func written(t *testing.T, page, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
-		found = append(found, m[1])
+	_, rest, found := strings.Cut(string(text), "tee "+file+" <<'END'\n")
+	content, _, ended := strings.Cut(rest, "\nEND\n")
+	if !found || !ended {
+		t.Fatalf("%s does not write %s", page, file)
 	}
-	if len(found) == 0 {
-		t.Fatalf("%s has no %s", page, language)
-	}
-	return found
+	return content
 }
 
 // startMetrics has the program that tells metrics do so at a socket that it is handed, until the test ends.
@@ -53,40 +49,13 @@ func startMetrics(t *testing.T, s *served) {
 
 const page = "../../docs/tpmkeyd.md"
 
-// The commands of the administrator's page do what it says, with the namespaces that stand there. What needs a running systemd is marked as console.
-func TestDocumentedCommands(t *testing.T) {
-	if os.Geteuid() != 0 {
-		tpmtest.Missing(t, "root, to be another user")
-	}
-	tpmtest.Need(t, "curl")
-	s := serveWith(t, "")
-	startMetrics(t, s)
-	buildTool(t, s.dir)
-	file := filepath.Join(s.dir, "page.toml")
-	if err := os.WriteFile(file, []byte(blocks(t, page, "toml")[0]), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	here := strings.NewReplacer("sudo ", "", "/run/tpmkey/metrics.sock", s.socket("metrics.sock"),
-		"tpmkey namespace ", "tpmkey namespace -file "+file+" ", "tpmkey run ", "tpmkey run -control "+s.socket("control.sock")+" ", "tpmkey top ", "tpmkey top -control "+s.socket("control.sock")+" ", "tpmkeyd-metrics", "tpmkeyd-metrics -control "+s.socket("control.sock"))
-	for _, block := range blocks(t, page, "sh") {
-		for line := range strings.Lines(block) {
-			c := exec.Command("sh", "-c", here.Replace(line))
-			c.Dir = s.dir
-			c.Env = append(os.Environ(), "PATH="+s.dir+":"+os.Getenv("PATH"), "TPMKEY_DEVICE=broker:"+s.path)
-			if output, err := c.CombinedOutput(); err != nil || len(output) == 0 {
-				t.Errorf("%s: %v\n%s", strings.TrimSpace(line), err, output)
-			}
-		}
-	}
-}
-
 // What the page says of namespaces is right.
 func TestDocumentedNamespaces(t *testing.T) {
-	set, err := namespace.Parse(blocks(t, page, "toml")[0], readFilter)
+	set, err := namespace.Parse(written(t, page, "/etc/tpmkey/namespaces.toml"), readFilter)
 	if err != nil {
 		t.Fatal(err)
 	}
-	box, err := namespace.Parse(blocks(t, page, "toml")[1], readFilter)
+	box, err := namespace.Parse(written(t, page, "-a /etc/tpmkey/namespaces.toml"), readFilter)
 	if err != nil || len(box.VTPMs()) != 1 {
 		t.Errorf("the container with a TPM of its own: %+v, %v", box, err)
 	}

@@ -32,7 +32,7 @@ func newPKCS11User(t *testing.T, spec string) (*toolUser, *journal) {
 // tpm2-pkcs11 makes a token and a key, signs and decrypts, as the page tells it: unchanged, as nobody. A wrong PIN is one, and what comes after it is refused.
 func TestTPM2PKCS11(t *testing.T) {
 	u, log := newPKCS11User(t, tpmtest.SWTPM(t))
-	typed := section(t, "tss.md", "## tpm2-pkcs11")
+	typed := section(t, "tpm2-pkcs11.md", "# tpm2-pkcs11, unchanged, through tpmkeyd")
 	u.run(typed)
 	u.wasRefused(log)
 	login := "export TPM2_PKCS11_STORE=$HOME/.tpm2_pkcs11; pkcs11-tool --module $(ls /usr/lib/*/pkcs11/libtpm2_pkcs11.so) --token-label web --login --list-objects --pin "
@@ -57,5 +57,5 @@ func TestTPM2PKCS11WithOneParent(t *testing.T) {
 		root.run("export TPM2_PKCS11_STORE=$PWD; tpm2_ptool init")
 		root.refused("tpm2_evictcontrol -C o -c 0x81000001", saysDenied)
 	}
-	u.run(strings.Replace(section(t, "tss.md", "## tpm2-pkcs11"), "--transient-parent tss2-engine-key", "--primary-handle 0x81000001", 1))
+	u.run(strings.Replace(section(t, "tpm2-pkcs11.md", "# tpm2-pkcs11, unchanged, through tpmkeyd"), "--transient-parent tss2-engine-key", "--primary-handle 0x81000001", 1))
 }

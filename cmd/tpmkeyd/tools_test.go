@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -113,10 +114,8 @@ func section(t *testing.T, page, heading string) string {
 	_, part, found := strings.Cut("\n"+string(text), "\n"+heading+"\n")
 	part, _, _ = strings.Cut(part, "\n## ")
 	var typed strings.Builder
-	for line := range strings.Lines(part) {
-		if code, ok := strings.CutPrefix(line, "    "); ok {
-			typed.WriteString(code)
-		}
+	for _, fenced := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(part, -1) {
+		typed.WriteString(fenced[1])
 	}
 	if !found || typed.Len() == 0 {
 		t.Fatalf("%s says nothing to type under %q", page, heading)
@@ -166,6 +165,7 @@ func TestTPM2OpenSSL(t *testing.T) {
 		t.Fatal("the page starts no server")
 	}
 	u.run("echo what is signed >data\n" + typed)
+	server, _, _ = strings.Cut(server, " &\n")
 	u.serveTLS(typed[:strings.Index(typed, "\n")+1] + "exec openssl s_server" + server)
 	u.wasRefused(log)
 }

@@ -10,23 +10,23 @@ import (
 	"tpmkey.example/rm/wire"
 )
 
-// readmeProfile is the profile that README.md shows: an indented block.
-func readmeProfile(t *testing.T) string {
+// writtenProfile is the profile that docs/profiles.md writes to a file.
+func writtenProfile(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../README.md")
+	text, err := os.ReadFile("../docs/profiles.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, block, found := strings.Cut(string(text), "\n"+indent+"profile ")
-	block, _, ended := strings.Cut(block, "\n\n")
+	_, written, found := strings.Cut(string(text), "cat >ssh.profile <<'END'\n")
+	written, _, ended := strings.Cut(written, "END\n")
 	if !found || !ended {
-		t.Fatal("README.md shows no profile")
+		t.Fatal("the page writes no profile")
 	}
-	return "profile " + strings.ReplaceAll(block, "\n"+indent, "\n") + "\n"
+	return written
 }
 
-func TestReadmeProfile(t *testing.T) {
-	f, err := Parse(readmeProfile(t))
+func TestWrittenProfile(t *testing.T) {
+	f, err := Parse(writtenProfile(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,163 @@
+// Package docs has the pages, and the test that runs every command in them and in README.md.
+package docs
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"tpmkey.example/rm/tpmtest"
+)
+
+// A page is a row of what its commands need.
+type page struct {
+	file        string
+	needs       []string // programs
+	environment []string // what boot.sh knows: SSHD=yes, with somebody else's machine; FROM=nothing or installed: without the service; FILTER: the service's profile; THERE=yes: with another machine that has a TPM
+	before      string   // a script for what the page takes to be there
+	after       string   // and one that sees what the page's own commands do not show
+	long        bool     // run by make check only
+	unrun       int      // blocks that no test can run
+}
+
+var pages = []page{
+	{file: "../README.md", needs: []string{"ssh-copy-id", "ssh", "p11tool", "pkcs11-tool", "openssl", "tpm2_getrandom"}, environment: []string{"SSHD=yes", "FROM=nothing"},
+		after: "grep 'Accepted publickey for you .*RSA' /var/log/sshd.log", unrun: 1},
+	{file: "backup.md", needs: []string{"ssh-copy-id", "ssh"}, environment: []string{"SSHD=yes", "THERE=yes", "FILTER=migrate"}},
+	{file: "profiles.md"},
+	{file: "tpm2-pkcs11.md", needs: []string{"tpm2_ptool", "pkcs11-tool", "openssl"}, environment: []string{"FILTER=tss"}, long: true},
+	{file: "tpmkeyd.md", environment: []string{"FROM=installed"}, after: "sudo -u nobody tpmkey device", unrun: 4},
+	{file: "tss.md", needs: []string{"tpm2_createprimary", "openssl", "curl"}, after: "! grep denied /var/log/tpmkeyd.log"},
+}
+
+// Every command of every page does what it says.
+func TestPages(t *testing.T) {
+	for _, p := range pages {
+		t.Run(strings.TrimPrefix(p.file, "../"), func(t *testing.T) {
+			t.Parallel()
+			blocks := readBlocks(t, p.file)
+			p.nameUnrun(t, blocks)
+			if p.long && !all {
+				t.Logf("its commands are run by make check")
+				return
+			}
+			tpmtest.Need(t, p.needs...)
+			p.run(t, blocks)
+		})
+	}
+}
+
+// nameUnrun names what is not run, whose number the page's row has, so that it grows by nobody's mistake.
+func (p *page) nameUnrun(t *testing.T, blocks []block) {
+	t.Helper()
+	n := 0
+	for _, b := range blocks {
+		if b.language == "console" {
+			n++
+			t.Logf("line %d is not run: %s", b.line, b.reason)
+		}
+	}
+	if n != p.unrun {
+		t.Errorf("%d blocks are not run, not %d as its row says", n, p.unrun)
+	}
+}
+
+func (p *page) run(t *testing.T, blocks []block) {
+	t.Helper()
+	if !slices.ContainsFunc(blocks, func(b block) bool { return b.language == "sh" }) {
+		return
+	}
+	output, err := runOnMachine(t, p.before+"\n"+script(blocks)+p.after, p.environment...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	said := strings.Split(output, "\n"+mark+"\n") // the first is what came before the page
+	for i, b := range blocks {
+		switch {
+		case b.language == "sh":
+			said = said[1:]
+		case b.language == "text" && b.follows && i > 0 && blocks[i-1].language == "sh" && !saysIn(said[0], b.text):
+			t.Errorf("%s:%d: not what the commands before it say:\n%s", p.file, b.line, said[0])
+		}
+	}
+}
+
+// Each page has a row, and each row a page.
+func TestRowsOfPages(t *testing.T) {
+	files, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, p := range pages {
+		rows = append(rows, p.file)
+	}
+	files = append(files, "../README.md")
+	slices.Sort(files)
+	if slices.Sort(rows); !slices.Equal(files, rows) {
+		t.Errorf("pages: %v, rows: %v", files, rows)
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+
+// What a page points to is there.
+func TestLinks(t *testing.T) {
+	for _, p := range pages {
+		text, err := os.ReadFile(p.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(p.file), m[1])); err != nil {
+				t.Errorf("%s: %v", p.file, err)
+			}
+		}
+	}
+}
+
+// README.md is read in some minutes.
+func TestReadmeIsShort(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(regexp.MustCompile(`\S*[[:alnum:]]\S*`).FindAll(text, -1)); n < 500 || n > 1000 {
+		t.Errorf("it has %d words", n)
+	}
+}
+
+// The lines of Go are those of examples, which are run.
+func TestLinesOfGo(t *testing.T) {
+	examples, err := filepath.Glob("../*/example*_test.go")
+	if err != nil || len(examples) == 0 {
+		t.Fatal(examples, err)
+	}
+	var lines []string
+	for _, file := range examples {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			lines = append(lines, withoutComment(line))
+		}
+	}
+	for _, p := range pages {
+		for _, b := range readBlocks(t, p.file) {
+			for line := range strings.Lines(b.text) {
+				if b.language == "go" && !slices.Contains(lines, withoutComment(line)) {
+					t.Errorf("%s:%d: no example has the line %s", p.file, b.line, line)
+				}
+			}
+		}
+	}
+}
+
+func withoutComment(line string) string {
+	code, _, _ := strings.Cut(line, " // ")
+	return strings.TrimSpace(code)
+}
