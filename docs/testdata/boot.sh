@@ -20,6 +20,22 @@ cat >/usr/local/sbin/tpmkeyd <<'END'
 exec /usr/sbin/tpmkeyd -device "$CHIP" "$@"
 END
 
+# No systemd runs there. What it would do to these services is done by hand.
+cat >/usr/local/bin/systemctl <<'END'
+#!/bin/bash
+[ "$1" = reload ] || { echo "no systemd does: $*" >&2; exit 1; }
+case $2 in
+ssh)
+	/usr/sbin/sshd -t
+	pkill -o -x sshd
+	while pgrep -x sshd >/dev/null; do sleep 0.05; done
+	exec /usr/sbin/sshd -E /var/log/sshd.log
+	;;
+tpmkeyd) exec pkill -HUP -x tpmkeyd ;;
+*) exit 1 ;;
+esac
+END
+
 # It was built before.
 cat >/usr/local/bin/make <<'END'
 #!/bin/bash
@@ -28,7 +44,7 @@ build) exec test -f "$SOURCE/build/tpmkey-pkcs11.so" ;;
 *) exec /usr/bin/make -s -C "$SOURCE" GO=false PREFIX=/usr "$@" ;;
 esac
 END
-chmod 755 /usr/local/bin/sudo /usr/local/sbin/tpmkeyd /usr/local/bin/make
+chmod 755 /usr/local/bin/sudo /usr/local/bin/systemctl /usr/local/sbin/tpmkeyd /usr/local/bin/make
 
 # await waits until the server that a line has started takes connections, or has ended.
 await() {
@@ -51,19 +67,15 @@ if [ "${SSHD-}" ]; then
 	echo you:x:1000: >>/etc/group
 	echo 'you:*:19000::::::' >>/etc/shadow
 	echo '127.0.0.1 host there localhost' >/etc/hosts
-	ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_docs_key
-	echo "host,there $(cat /etc/ssh/ssh_host_docs_key.pub)" >/etc/ssh/ssh_known_hosts
+	rm -f /etc/ssh/ssh_host_*
+	ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+	echo "host,there $(cat /etc/ssh/ssh_host_ed25519_key.pub)" >/etc/ssh/ssh_known_hosts
 	ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519
-	cp ~/.ssh/id_ed25519.pub /srv/you/.ssh/authorized_keys
 	cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys
+	cp ~/.ssh/id_ed25519.pub /srv/you/.ssh/authorized_keys
 	chown -R you:you /srv/you
-	cat >/etc/ssh/sshd_config <<-END
-		HostKey /etc/ssh/ssh_host_docs_key
-		ListenAddress 127.0.0.1
-		UsePAM no
-		Match User root
-		SetEnv TPMKEY_DEVICE=broker:/run/there/tpms.sock XDG_DATA_HOME=/srv/there
-	END
+	printf '%s\n' 'HostKey /etc/ssh/ssh_host_ed25519_key' 'ListenAddress 127.0.0.1' 'UsePAM no' >/etc/ssh/sshd_config
+	[ ! "${THERE-}" ] || printf '%s\n' 'Match User root' 'SetEnv TPMKEY_DEVICE=broker:/run/there/tpms.sock XDG_DATA_HOME=/srv/there' >>/etc/ssh/sshd_config
 	/usr/sbin/sshd -E /var/log/sshd.log
 fi
 
