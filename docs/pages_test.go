@@ -27,6 +27,7 @@ var pages = []page{
 	{file: "../README.md", needs: []string{"ssh-copy-id", "ssh", "p11tool", "pkcs11-tool", "openssl", "tpm2_getrandom"}, environment: []string{"SSHD=yes", "FROM=nothing"},
 		after: "grep 'Accepted publickey for you .*RSA' /var/log/sshd.log", unrun: 1},
 	{file: "backup.md", needs: []string{"ssh-copy-id", "ssh"}, environment: []string{"SSHD=yes", "THERE=yes", "FILTER=migrate"}},
+	{file: "filter.md"},
 	{file: "profiles.md"},
 	{file: "ssh.md", needs: []string{"ssh", "ssh-copy-id", "ssh-agent", "ssh-keyscan"}, environment: []string{"SSHD=yes"},
 		after: "grep 'Accepted publickey for you .*RSA' /var/log/sshd.log; grep 'Accepted publickey for you .*ED25519-CERT' /var/log/sshd.log"},
