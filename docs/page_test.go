@@ -20,7 +20,7 @@ type block struct {
 var languages = regexp.MustCompile(`^(sh|text|console|go|c|mermaid)$`)
 
 // unrun stands before a block of console, for readers and for the test, which names it.
-var unrun = regexp.MustCompile(`^\*Not run by the tests: (.+)\.\*$`)
+var unrun = regexp.MustCompile(`^\*Not run by the tests(?: of this page)?: (.+)\.\*$`)
 
 // readBlocks reads a page's blocks. Code that is not in one of them is an error, or nobody would run it.
 func readBlocks(t *testing.T, file string) (blocks []block) {

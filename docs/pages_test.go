@@ -33,6 +33,8 @@ var pages = []page{
 		after: "grep 'Accepted publickey for you .*RSA' /var/log/sshd.log; grep 'Accepted publickey for you .*ED25519-CERT' /var/log/sshd.log"},
 	{file: "tpm2-pkcs11.md", needs: []string{"tpm2_ptool", "pkcs11-tool", "openssl"}, environment: []string{"FILTER=tss"}, long: true},
 	{file: "tpmkeyd.md", environment: []string{"FROM=installed"}, after: "sudo -u nobody tpmkey device", unrun: 4},
+	{file: "threats.md"},
+	{file: "tpms.md", needs: []string{"gcc"}, after: "(./narrow || true) 2>&1 | grep '/dev/tpms: No such file or directory'", unrun: 1},
 	{file: "tss.md", needs: []string{"tpm2_createprimary", "openssl", "curl"}, after: "! grep denied /var/log/tpmkeyd.log"},
 }
 
