@@ -28,6 +28,8 @@ var pages = []page{
 		after: "grep 'Accepted publickey for you .*RSA' /var/log/sshd.log", unrun: 1},
 	{file: "backup.md", needs: []string{"ssh-copy-id", "ssh"}, environment: []string{"SSHD=yes", "THERE=yes", "FILTER=migrate"}},
 	{file: "filter.md"},
+	{file: "keys.md", needs: []string{"openssl"}},
+	{file: "pkcs11.md", needs: []string{"pkcs11-tool", "p11tool"}},
 	{file: "profiles.md"},
 	{file: "ssh.md", needs: []string{"ssh", "ssh-copy-id", "ssh-agent", "ssh-keyscan"}, environment: []string{"SSHD=yes"},
 		after: "grep 'Accepted publickey for you .*RSA' /var/log/sshd.log; grep 'Accepted publickey for you .*ED25519-CERT' /var/log/sshd.log"},
