@@ -29,16 +29,28 @@ var pages = []page{
 	{file: "backup.md", needs: []string{"ssh-copy-id", "ssh"}, environment: []string{"SSHD=yes", "THERE=yes", "FILTER=migrate"}},
 	{file: "filter.md"},
 	{file: "keys.md", needs: []string{"openssl"}},
+	{file: "moving.md", needs: []string{"tpm2_ptool", "pkcs11-tool", "openssl"}, environment: []string{"FILTER=tss"}, before: tpm2Token, long: true, unrun: 1},
 	{file: "pkcs11.md", needs: []string{"pkcs11-tool", "p11tool"}},
 	{file: "profiles.md"},
 	{file: "ssh.md", needs: []string{"ssh", "ssh-copy-id", "ssh-agent", "ssh-keyscan"}, environment: []string{"SSHD=yes"},
 		after: "grep 'Accepted publickey for you .*RSA' /var/log/sshd.log; grep 'Accepted publickey for you .*ED25519-CERT' /var/log/sshd.log"},
 	{file: "tpm2-pkcs11.md", needs: []string{"tpm2_ptool", "pkcs11-tool", "openssl"}, environment: []string{"FILTER=tss"}, long: true},
 	{file: "tpmkeyd.md", environment: []string{"FROM=installed"}, after: "sudo -u nobody tpmkey device", unrun: 4},
+	{file: "systemd.md", needs: []string{"systemd-analyze", "systemd-cryptenroll", "cryptsetup"}, long: true},
 	{file: "threats.md"},
 	{file: "tpms.md", needs: []string{"gcc"}, after: "(./narrow || true) 2>&1 | grep '/dev/tpms: No such file or directory'", unrun: 1},
+	{file: "troubleshooting.md"},
 	{file: "tss.md", needs: []string{"tpm2_createprimary", "openssl", "curl"}, after: "! grep denied /var/log/tpmkeyd.log"},
 }
+
+// tpm2Token is a token of tpm2-pkcs11 with a key, as who moves away from it has one.
+const tpm2Token = `
+export TPM2TOOLS_TCTI='cmd:tpmkey pipe' TPM2_PKCS11_TCTI='cmd:tpmkey pipe' TPM2_PKCS11_STORE=$HOME/.tpm2_pkcs11
+mkdir $TPM2_PKCS11_STORE
+tpm2_ptool init
+tpm2_ptool addtoken --pid 1 --label web --sopin 5678 --userpin 1234
+tpm2_ptool addkey --label web --userpin 1234 --algorithm rsa2048 --key-label site
+`
 
 // Every command of every page does what it says.
 func TestPages(t *testing.T) {

@@ -10,7 +10,7 @@ cat >/usr/local/bin/sudo <<'END'
 #!/bin/bash
 user=root
 if [ "$1" = -u ]; then user=$2; shift 2; fi
-exec setpriv --reuid "$user" --regid "$(id -g "$user")" --clear-groups env SUDO_USER=root "$@"
+exec setpriv --reuid "$user" --regid "$(id -g "$user")" --clear-groups env SUDO_USER=root HOME="$(getent passwd "$user" | cut -d : -f 6)" "$@"
 END
 
 # The machine's TPM is the emulated one.
