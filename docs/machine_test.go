@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -24,6 +26,7 @@ import (
 const (
 	machineVariable = "TPMKEY_DOCS_MACHINE" // the directory for what the machine changes
 	sourceVariable  = "TPMKEY_DOCS_SOURCE"
+	usrVariable     = "TPMKEY_DOCS_USR" // the directories that /usr is made of, the upper one first
 )
 
 // boot makes a machine out of what was installed by make and a user.
@@ -36,8 +39,27 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, becomeMachine(dir))
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	os.RemoveAll(installDir)
+	os.Exit(code)
 }
+
+// installDir is where make installs what make has built, once for all machines.
+var installDir string
+
+var installed = sync.OnceValues(func() (string, error) {
+	var err error
+	if installDir, err = os.MkdirTemp("", "tpmkey-docs-"); err != nil {
+		return "", err
+	}
+	if err := os.Chmod(installDir, 0o755); err != nil {
+		return "", err
+	}
+	if output, err := exec.Command("make", "-s", "-C", "..", "GO=false", "PREFIX=/usr", "DESTDIR="+installDir, "install").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("make install: %w\n%s", err, output)
+	}
+	return installDir + "/usr", nil
+})
 
 // runOnMachine runs a script and gives what it said.
 func runOnMachine(t *testing.T, script string, environment ...string) (string, error) {
@@ -49,8 +71,16 @@ func runOnMachine(t *testing.T, script string, environment ...string) (string, e
 	if err != nil {
 		t.Fatal(err)
 	}
+	usr := "/usr"
+	if !slices.Contains(environment, "FROM=nothing") {
+		dir, err := installed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		usr = dir + ":" + usr
+	}
 	c := exec.Command("/proc/self/exe")
-	c.Env = append([]string{machineVariable + "=" + t.TempDir(), sourceVariable + "=" + source, "SCRIPT=" + boot + script,
+	c.Env = append([]string{machineVariable + "=" + t.TempDir(), sourceVariable + "=" + source, usrVariable + "=" + usr, "SCRIPT=" + boot + script,
 		"CHIP=" + tpmtest.SWTPM(t), "HOME=/root", "USER=root", "LANG=C.UTF-8", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, environment...)
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS, Pdeathsig: syscall.SIGKILL}
 	output, err := c.CombinedOutput()
@@ -75,10 +105,8 @@ func mountAll(dir string) error {
 		return err
 	}
 	os.Setenv("SOURCE", source)
-	for _, covered := range []string{"/usr", "/etc", "/var"} {
-		if err := mountOver(dir, covered); err != nil {
-			return err
-		}
+	if err := errors.Join(mountOver(dir, "/usr", os.Getenv(usrVariable)), mountOver(dir, "/etc", "/etc"), mountOver(dir, "/var", "/var")); err != nil {
+		return err
 	}
 	for _, hidden := range []string{"/root", "/home", "/run", "/srv"} {
 		if err := mountEmpty(hidden); err != nil {
@@ -92,13 +120,13 @@ func mountEmpty(path string) error {
 	return named(path, unix.Mount("tmpfs", path, "tmpfs", 0, "mode=755"))
 }
 
-// mountOver lets path be changed, and keeps the changes in dir.
-func mountOver(dir, path string) error {
+// mountOver lets path, which is made of other directories, be changed, and keeps the changes in dir.
+func mountOver(dir, path, lower string) error {
 	changes, work := filepath.Join(dir, "changes", path), filepath.Join(dir, "work", path)
 	if err := errors.Join(os.MkdirAll(changes, 0o755), os.MkdirAll(work, 0o755)); err != nil {
 		return err
 	}
-	return named(path, unix.Mount("overlay", path, "overlay", 0, "lowerdir="+path+",upperdir="+changes+",workdir="+work))
+	return named(path, unix.Mount("overlay", path, "overlay", 0, "lowerdir="+lower+",upperdir="+changes+",workdir="+work))
 }
 
 // mountDevices makes a /dev without a TPM, and without the kernel's CUSE, whose devices would be everybody's.

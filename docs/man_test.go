@@ -34,8 +34,17 @@ func TestManPages(t *testing.T) {
 
 // make install puts them where man looks.
 func TestManIsInstalled(t *testing.T) {
-	said, err := runOnMachine(t, "cd /usr/share/man && ls man1/tpmkey.1 man5/tpmkey-namespaces.5 man5/tpmkey-profiles.5 man7/tpmkey-pkcs11.7 man8/tpmkeyd.8", "FROM=installed")
+	usr, err := installed()
 	if err != nil {
-		t.Errorf("%v\n%s", err, said)
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob(usr + "/share/man/man?/*")
+	if err != nil || len(pages) != 5 {
+		t.Errorf("%v, %v", pages, err)
+	}
+	for _, page := range pages {
+		if section := filepath.Ext(page); filepath.Base(filepath.Dir(page)) != "man"+section[1:] {
+			t.Errorf("%s is in another section's directory", page)
+		}
 	}
 }

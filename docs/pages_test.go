@@ -26,9 +26,9 @@ type page struct {
 var pages = []page{
 	{file: "../README.md", needs: []string{"ssh-copy-id", "ssh", "p11tool", "pkcs11-tool", "openssl", "tpm2_getrandom"}, environment: []string{"SSHD=yes", "FROM=nothing"},
 		after: "grep 'Accepted publickey for you .*RSA' /var/log/sshd.log", unrun: 1},
-	{file: "backup.md", needs: []string{"ssh-copy-id", "ssh"}, environment: []string{"SSHD=yes", "THERE=yes", "FILTER=migrate"}},
+	{file: "backup.md", needs: []string{"ssh-copy-id", "ssh"}, environment: []string{"SSHD=yes", "THERE=yes", "FILTER=migrate"}, long: true},
 	{file: "filter.md"},
-	{file: "git.md", needs: []string{"git", "ssh-agent"}},
+	{file: "git.md", needs: []string{"git", "ssh-agent"}, long: true},
 	{file: "java.md", needs: []string{"java", "keytool"}, long: true},
 	{file: "keys.md", needs: []string{"openssl"}},
 	{file: "moving.md", needs: []string{"tpm2_ptool", "pkcs11-tool", "openssl"}, environment: []string{"FILTER=tss"}, before: tpm2Token, long: true, unrun: 1},
@@ -44,8 +44,8 @@ var pages = []page{
 	{file: "systemd.md", needs: []string{"systemd-analyze", "systemd-cryptenroll", "cryptsetup"}, long: true},
 	{file: "threats.md"},
 	{file: "tpms.md", needs: []string{"gcc"}, after: "(./narrow || true) 2>&1 | grep '/dev/tpms: No such file or directory'", unrun: 1},
-	{file: "troubleshooting.md"},
-	{file: "tss.md", needs: []string{"tpm2_createprimary", "openssl", "curl"}, after: "! grep denied /var/log/tpmkeyd.log"},
+	{file: "troubleshooting.md", long: true},
+	{file: "tss.md", needs: []string{"tpm2_createprimary", "openssl", "curl"}, after: "! grep denied /var/log/tpmkeyd.log", long: true},
 }
 
 // tpm2Token is a token of tpm2-pkcs11 with a key, as who moves away from it has one.

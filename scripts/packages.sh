@@ -45,5 +45,6 @@ off() {
 
 off openssh-server ssh.service ssh.socket
 off nginx nginx.service
+off haproxy haproxy.service
 off openvpn openvpn.service
 off tpm2-abrmd tpm2-abrmd.service

@@ -1,4 +1,4 @@
-# What the machine of a page has before the first command of it: what make install puts there, and the names that pages use.
+# What the machine of a page has before the first command of it, and the names that pages use.
 exec </dev/null
 unset SCRIPT
 umask 022
@@ -54,7 +54,7 @@ await() {
 	esac
 	[[ $1 =~ [^0-9](22|443|[0-9]{4,5})([^0-9]|$) ]] || return 0
 	port=$(printf ':%04X 0*:0000 0A ' "${BASH_REMATCH[1]}")
-	until cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qE "$port"; do running "$1"; done
+	until grep -qsE "$port" /proc/net/tcp /proc/net/tcp6; do running "$1"; done
 }
 running() {
 	kill -0 $! 2>/dev/null || { echo "ended at its start: $1"; exit 1; }
@@ -79,16 +79,11 @@ if [ "${SSHD-}" ]; then
 	/usr/sbin/sshd -E /var/log/sshd.log
 fi
 
-# What a page takes to be there: nothing, what make install puts there, or that and the service.
-case ${FROM:-service} in
-nothing) ;;
-installed) make install ;;
-service)
-	make install
+# What make install puts there is there, but for FROM=nothing, and the service runs, but for that and FROM=installed.
+if [ ! "${FROM-}" ]; then
 	tpmkeyd ${FILTER:+-filter "$FILTER"} 2>/var/log/tpmkeyd.log &
 	await tpmkeyd
-	;;
-esac
+fi
 if [ "${THERE-}" ]; then
 	"$SOURCE/build/tpmkey-sim" -listen /run/there.chip >/dev/null &
 	until [ -S /run/there.chip ]; do running tpmkey-sim; done
