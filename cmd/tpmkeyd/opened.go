@@ -31,6 +31,7 @@ type opened struct {
 	unread       *time.Timer // drops the response
 
 	mu       sync.Mutex
+	released bool
 	running  *running
 	response []byte    // what is left of it
 	begun    bool      // some of it was read: another command may come
@@ -107,7 +108,7 @@ func (o *opened) run(command []byte, run *running, waits bool) error {
 		response, err = nil, unix.EINVAL
 	}
 	o.mu.Lock()
-	if o.running = nil; !run.dropped {
+	if o.running = nil; !run.dropped && !o.released {
 		o.response = response
 		if !waits {
 			o.fault = err
@@ -205,6 +206,9 @@ func (o *opened) Poll() uint32 {
 
 // Release takes everything of this descriptor off the chip.
 func (o *opened) Release() {
-	o.unread.Stop()
+	o.mu.Lock()
+	o.released = true
+	o.unread.Stop() // for good, or who opens and closes again and again has us keep all of them
+	o.mu.Unlock()
 	o.client.leave()
 }
