@@ -16,6 +16,7 @@ const (
 	unreadFor   = 2 * time.Minute        // then a response that nobody reads is dropped, as Linux does
 	pollRdNorm  = 0x40                   // poll(2): POLLRDNORM
 	pollWrNorm  = 0x100                  // POLLWRNORM
+	mostReaders = 8                      // that wait for one command; each costs us a goroutine with its buffer
 	signalCheck = 100 * time.Millisecond // between looks whether a caller who was interrupted is killed too
 )
 
@@ -43,6 +44,7 @@ type opened struct {
 type running struct {
 	ended   chan struct{}
 	dropped bool // nobody wants its response
+	readers int  // that wait for it
 }
 
 func newOpened(c *client, openerIsRoot bool, wake func()) *opened {
@@ -153,23 +155,27 @@ func (o *opened) watch(r *cuse.Request, run *running) {
 // Read gives the response, or what fits of it. Without a command there is none, which reads as the end of a file.
 func (o *opened) Read(r *cuse.Request, size int) ([]byte, error) {
 	for {
-		part, run, err := o.take(size)
+		part, run, err := o.take(size, r.Flags&unix.O_NONBLOCK == 0)
 		if run == nil {
 			return part, err
-		}
-		if r.Flags&unix.O_NONBLOCK != 0 {
-			return nil, unix.EAGAIN
 		}
 		r.Wait(func() { o.watch(r, run) })
 		<-run.ended
 	}
 }
 
-// take gives the command that must end before there is something to read.
-func (o *opened) take(size int) (part []byte, run *running, err error) {
+// take gives the command that must end before there is something to read, to who waits for it.
+func (o *opened) take(size int, waits bool) (part []byte, run *running, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.running != nil {
+	switch {
+	case o.running == nil:
+	case !waits:
+		return nil, nil, unix.EAGAIN
+	case o.running.readers == mostReaders:
+		return nil, nil, unix.EBUSY
+	default:
+		o.running.readers++
 		return nil, o.running, nil
 	}
 	err, o.fault = o.fault, nil

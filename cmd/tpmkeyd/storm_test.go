@@ -1,6 +1,7 @@
 package main
 
 import (
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,28 @@ func TestReleasedWhileItRuns(t *testing.T) {
 	if f.unread.Stop() {
 		t.Error("the response is kept for a reader")
 	}
+}
+
+// A user has as many threads as he likes, which could all wait in a read of one descriptor.
+func TestCrowdOfReaders(t *testing.T) {
+	d := newDescriptor(t)
+	d.gate.Lock()
+	var threads sync.WaitGroup
+	threads.Go(func() { d.mustWrite(getRandom(32)) })
+	<-d.came
+	refused := make(chan error, 1)
+	for range mostReaders + 1 {
+		threads.Go(func() {
+			if _, err := d.read(100); err != nil {
+				refused <- err
+			}
+		})
+	}
+	if err := <-refused; err != unix.EBUSY {
+		t.Errorf("one reader too many: %v", err)
+	}
+	d.gate.Unlock()
+	threads.Wait()
 }
 
 // another is one more descriptor of the same node.
