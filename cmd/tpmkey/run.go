@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,8 @@ import (
 const runDetails = `
 Root starts a program that can use the TPM as the flags say, whatever its user may
 otherwise. It gets a descriptor, number 3, which it can hand on, and which nobody
-widens; programs of tpmkey find it by TPMKEY_DEVICE=fd:3.
+widens; programs of tpmkey find it by TPMKEY_DEVICE=fd:3. Another user's gets none
+of root's other descriptors, but standard input and outputs, and no session keys.
 
   -filter NAME|FILE  what it may send (default: what everybody may)
   -chip N            the chip (default: the first there is)
@@ -82,6 +84,7 @@ func runRun(t *tool, args []string) error {
 	if err != nil {
 		return err
 	}
+	runtime.LockOSThread() // the one that becomes the program
 	if err := u.become(); err != nil {
 		return err
 	}
@@ -166,6 +169,9 @@ func (u *runUser) become() error {
 	err := errors.Join(syscall.Setgroups(u.groups), syscall.Setresgid(u.gid, u.gid, u.gid), syscall.Setresuid(u.uid, u.uid, u.uid))
 	if err == nil && syscall.Setresuid(0, 0, 0) == nil {
 		err = errors.New("root again")
+	}
+	if err == nil {
+		err = disinherit()
 	}
 	if err != nil {
 		return fmt.Errorf("become user %s: %w", u.name, err)
