@@ -98,6 +98,7 @@
 CALL(call_Initialize, Initialize, ARGUMENTS)
 CALL(call_Finalize, Finalize, POINTER(reserved))
 CALL(call_GetInfo, GetInfo, NUMBER(major), NUMBER(minor), INFO(CK_INFO, info))
+CALL(call_WaitForSlotEvent, WaitForSlotEvent, RESULT(slot), POINTER(reserved))
 
 static CK_RV n_Initialize(void *arguments)
 {
@@ -110,8 +111,22 @@ static CK_RV n_Finalize(void *reserved)
 {
 	CK_RV rv = call_Finalize(reserved);
 
-	if (rv == CKR_OK)
-		tpmkey_stop();
+	if (rv != CKR_OK)
+		return rv;
+	tpmkey_finalized();
+	tpmkey_stop();
+	return rv;
+}
+
+/* The core only looks. Whoever wants to wait does so here, where no worker waits with him, and looks again from time to time. */
+static CK_RV n_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID_PTR slot, void *reserved)
+{
+	unsigned before = tpmkey_finalizations();
+	CK_RV rv;
+
+	while ((rv = call_WaitForSlotEvent(slot, reserved)) == CKR_NO_EVENT && !(flags & CKF_DONT_BLOCK))
+		if (tpmkey_await_finalize(before))
+			return CKR_CRYPTOKI_NOT_INITIALIZED;
 	return rv;
 }
 

@@ -29,6 +29,11 @@ int tpmkey_started(void);
 int tpmkey_core_is_here(void);
 CK_RV tpmkey_call(const void *request, size_t size, void **response, size_t *response_size);
 
+/* wait.c: C_Finalize, as those see it who wait for it. */
+unsigned tpmkey_finalizations(void);
+void tpmkey_finalized(void);
+int tpmkey_await_finalize(unsigned before);
+
 /* core.go: one request in, one response out, in memory from malloc; NULL where there is none. */
 extern void tpmkey_core(void *request, size_t size, void **response, size_t *response_size);
 

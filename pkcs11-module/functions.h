@@ -70,7 +70,7 @@ FUNCTION(SeedRandom, SESSION, BYTES(seed))
 FUNCTION(GenerateRandom, SESSION, FILLED(random))
 FUNCTION(GetFunctionStatus, SESSION)
 FUNCTION(CancelFunction, SESSION)
-FUNCTION(WaitForSlotEvent, NUMBER(flags), RESULT(slot), POINTER(reserved))
+OWN(WaitForSlotEvent)
 #ifndef ONLY_2_40
 OWN(GetInterfaceList)
 OWN(GetInterface)

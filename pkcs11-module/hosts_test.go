@@ -120,6 +120,13 @@ func TestDisturbances(t *testing.T) {
 	}
 }
 
+// Hosts that wait for a token, in a process where Go runs and in a child where it cannot.
+func TestWaits(t *testing.T) {
+	for _, mode := range []string{"event", "finalize"} {
+		t.Run(mode, func(t *testing.T) { newShared(t).runHost(t, "waits", mode, 0) })
+	}
+}
+
 // Hosts and helpers that lose one another.
 func TestLost(t *testing.T) {
 	for _, mode := range []string{"quiet", "exit", "killed", "closed", "reused", "sockets", "died", "group"} {

@@ -23,7 +23,7 @@ func TestSanitizers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []struct{ host, mode, n string }{
-		{"random", "calls", "20000"}, {"host", "null", ""}, {"host", "closed", ""}, {"host", "threads", ""}, {"forks", "descendants", "3"},
+		{"random", "calls", "20000"}, {"host", "null", ""}, {"host", "closed", ""}, {"host", "threads", ""}, {"forks", "descendants", "3"}, {"waits", "finalize", ""},
 	} {
 		t.Run(row.host+" "+row.mode, func(t *testing.T) {
 			program := filepath.Join(build, "host-"+row.host)
@@ -51,7 +51,7 @@ func TestSanitizersFront(t *testing.T) {
 		t.Run(host, func(t *testing.T) {
 			program := filepath.Join(t.TempDir(), host)
 			arguments := slices.Concat(sanitizers, options, []string{"-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o", program, "testdata/" + host + ".c",
-				"front.c", "message.c", "request.c", "response.c", "info.c", "interface.c", "-ldl", "-lpthread"})
+				"front.c", "message.c", "request.c", "response.c", "info.c", "interface.c", "wait.c", "-ldl", "-lpthread"})
 			if output, err := exec.Command("gcc", arguments...).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, output)
 			}

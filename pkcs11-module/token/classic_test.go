@@ -108,6 +108,13 @@ func TestInitToken(t *testing.T) {
 		h.want(row.want, fnInitToken, num(row.slot), row.pin, row.label)
 	}
 	h.want(CKR_OK, fnInitToken, num(1), typed(soPIN), tokenName("classic"))
+	for _, host := range []*host{h, other} {
+		if slot := host.want(CKR_OK, fnWaitForSlotEvent, num(0)).number(); slot != 1 {
+			t.Errorf("an event of slot %d", slot)
+		}
+		host.want(CKR_NO_EVENT, fnWaitForSlotEvent, num(0)) // it is one event
+	}
+	newHost(t, dir, "").want(CKR_NO_EVENT, fnWaitForSlotEvent, num(0)) // there before
 	for _, host := range []*host{h, other, newHost(t, dir, "")} {
 		if len(host.slots(1)) != 2 || len(host.slots(0)) != 3 {
 			t.Error("not two tokens and a slot for another")

@@ -19,6 +19,7 @@ type Library struct {
 	mu          sync.Mutex
 	keys        *provider.Provider // nil: C_Initialize was not called
 	tokens      []*token           // by slot
+	announced   int                // how many of them are no news
 	free        *token             // in the slot after them: what C_InitToken makes the next one of
 	sessions    map[uint64]*session
 	lastSession uint64
@@ -105,6 +106,7 @@ func initialize(l *Library, r *request, _ *response) CKR {
 	l.tokens = []*token{newToken(l, l.keys)}
 	l.free = l.newFree()
 	l.findTokens()
+	l.announced = len(l.tokens)
 	return CKR_OK
 }
 

@@ -152,16 +152,23 @@ func (t *token) serialNumber() string {
 	return fmt.Sprintf("%x", sum[:8])
 }
 
-// waitForSlotEvent is C_WaitForSlotEvent (5.5): the slot never changes.
-func waitForSlotEvent(_ *Library, r *request, _ *response) CKR {
-	flags, reserved := r.number(), r.flag()
-	switch {
-	case r.bad || reserved:
+// waitForSlotEvent is C_WaitForSlotEvent (5.5): a token that came since C_Initialize is an event of its slot, once. It never waits: the front does.
+func waitForSlotEvent(l *Library, r *request, out *response) CKR {
+	if reserved := r.flag(); r.bad || reserved {
 		return CKR_ARGUMENTS_BAD
-	case flags&CKF_DONT_BLOCK != 0:
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keys == nil {
+		return CKR_CRYPTOKI_NOT_INITIALIZED
+	}
+	l.findTokens()
+	if l.announced == len(l.tokens) {
 		return CKR_NO_EVENT
 	}
-	return CKR_FUNCTION_NOT_SUPPORTED
+	out.number(l.tokens[l.announced].slot)
+	l.announced++
+	return CKR_OK
 }
 
 // sessions counts the token's, and those of them that may write.
