@@ -54,6 +54,7 @@ func (s *Space) onChip(c *wire.Command) ([]byte, error) {
 			s.doubt(c, keep)
 			return nil, err
 		}
+		s.manager.done = rc == 0
 		s.manager.leaveShare() // a failure is found by the next command: this one has succeeded
 		return response, nil
 	}

@@ -146,6 +146,8 @@ type Manager struct {
 	trusted    authMemory
 	memory     Memory
 	allowances map[uint32]allowance
+	usual      usual
+	done       bool                     // by the chip, what the turn is for
 	seal       cipher.AEAD              // of saved contexts; nil until one is wanted
 	saved      uint64                   // contexts, counted
 	born       [8]byte                  // tells this manager's life from others under the same key
@@ -158,7 +160,7 @@ type Manager struct {
 // New makes the manager of one chip. It touches nothing before the first command.
 func New(config Config) *Manager {
 	m := &Manager{config: config, limits: config.Limits.orDefault(), closed: make(chan struct{}), primaries: map[string]*primary{}, persistents: map[uint32]*persistent{},
-		held: map[uint32]int{}, trusted: newAuthMemory(), allowances: map[uint32]allowance{}, memory: config.Memory.restored(time.Now()), now: time.Now, after: time.After}
+		held: map[uint32]int{}, trusted: newAuthMemory(), allowances: map[uint32]allowance{}, usual: newUsual(), memory: config.Memory.restored(time.Now()), now: time.Now, after: time.After}
 	rand.Read(m.born[:])
 	m.patience, m.pause = longestCommand, m.sleep
 	m.idle = time.AfterFunc(time.Hour, m.giveBack)

@@ -87,6 +87,7 @@ func (s *Space) inTurn(c *wire.Command, work func() ([]byte, filter.Decision, er
 		}
 		began := time.Now()
 		response, decision, err = work()
+		s.settle(c, time.Since(began))
 		s.tell(c, began.Sub(came), time.Since(began))
 	}
 	for pause = 1; pause > 0; {
@@ -98,6 +99,15 @@ func (s *Space) inTurn(c *wire.Command, work func() ([]byte, filter.Decision, er
 		return s.refuse(decision, c.Code), nil
 	}
 	return response, err
+}
+
+// settle has a turn charged no more than it should be.
+func (s *Space) settle(c *wire.Command, took time.Duration) {
+	m := s.manager
+	if m.done {
+		m.turns.excuse(m.usual.excess(usage{s.principal, c.Code}, took))
+	}
+	m.done = false
 }
 
 // pause is how long a command must wait for brakes and for the allowance to make keys. One that is refused need not wait.

@@ -60,6 +60,13 @@ func (t *turns) chargeLocked() {
 	t.used[t.holder] = t.now + t.time().Sub(t.since)
 }
 
+// excuse has the turn that lasts charged less. Its holder says so.
+func (t *turns) excuse(excess time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.since = t.since.Add(excess)
+}
+
 const mostRemembered = 256
 
 // forgetLocked drops the principals who count as if they had never been here; if those that are left are too many all the same, their debts are forgiven.
