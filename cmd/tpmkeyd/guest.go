@@ -19,8 +19,11 @@ type guest struct {
 	raw syscall.RawConn
 }
 
+// newGuest has bytes that are sent out of band stay among the others: they come with descriptors too, and else are passed over when they are looked at and dropped
+// when what is behind them is read.
 func newGuest(conn *net.UnixConn) *guest {
 	raw, _ := conn.SyscallConn() // an error is for what never was a connection
+	raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_OOBINLINE, 1) })
 	return &guest{conn, raw}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -51,8 +52,13 @@ func lingering(t *testing.T) *os.File {
 	return file
 }
 
-// poison connects and sends bytes, and then others and with them a lingering descriptor.
-func poison(t *testing.T, path, before, with string) net.Conn {
+// A sending is what is sent on a connection: bytes, then others and with them a lingering descriptor, and others.
+type sending struct {
+	before, with, after string
+	flags               int // of those that the descriptor comes with
+}
+
+func poison(t *testing.T, path string, s sending) net.Conn {
 	t.Helper()
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
@@ -60,10 +66,12 @@ func poison(t *testing.T, path, before, with string) net.Conn {
 	}
 	t.Cleanup(func() { conn.Close() })
 	file := lingering(t)
-	if _, err := conn.Write([]byte(before)); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := conn.WriteMsgUnix([]byte(with), unix.UnixRights(int(file.Fd())), nil); err != nil {
+	_, err = conn.Write([]byte(s.before))
+	_, err2 := socketOption(conn, func(fd int) (any, error) {
+		return nil, unix.Sendmsg(fd, []byte(s.with), unix.UnixRights(int(file.Fd())), nil, s.flags)
+	})
+	_, err3 := conn.Write([]byte(s.after))
+	if err := errors.Join(err, err2, err3); err != nil {
 		t.Error(err)
 		return conn
 	}
@@ -77,16 +85,22 @@ const noCommand = "\x80\x01\x00\x00\x00\x05\x00\x00\x01\x7b" // five bytes, it s
 func TestLingeringDescriptor(t *testing.T) {
 	command, long := string(getRandom(16)), strings.Repeat("x", wire.MaxCommand)
 	busy := strings.Repeat(command, 1000) // more than there is room for answers that nobody reads yet: the rest waits
-	for _, row := range []struct{ name, before, with string }{
-		{"not read", busy + noCommand + long, "x"},
-		{"with a command", busy, command},
-		{"in a command", busy + command[:5], command[5:]},
-		{"behind a header", busy + string(message(wire.MaxCommand)[:100]), long},
-		{"with no command", busy, noCommand},
+	for _, row := range []struct {
+		name string
+		sent sending
+	}{
+		{"not read", sending{before: busy + noCommand + long, with: "x"}},
+		{"with a command", sending{before: busy, with: command}},
+		{"in a command", sending{before: busy + command[:5], with: command[5:]}},
+		{"behind a header", sending{before: busy + string(message(wire.MaxCommand)[:100]), with: long}},
+		{"with no command", sending{before: busy, with: noCommand}},
+		{"out of band, behind commands", sending{before: busy, with: "x", flags: unix.MSG_OOB}},
+		{"out of band, before commands", sending{before: busy, with: "x", after: command + noCommand, flags: unix.MSG_OOB}},
+		{"out of band, not read", sending{before: busy + noCommand + long, with: "x", flags: unix.MSG_OOB}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path, _, stop := start(t, tpmtest.SWTPM(t))
-			gone := poison(t, path, row.before, row.with)
+			gone := poison(t, path, row.sent)
 			awaitEnd(t, gone)
 			random(t, dial(t, path))
 			within(t, "the service stops", stop)
