@@ -110,8 +110,12 @@ func (d *doors) closeAll() {
 	d.closed = true
 }
 
-// makeDoor makes a socket that at first only we can connect to.
+// makeDoor makes a socket that at first only we can connect to. In a directory of others it touches nothing: whoever can make files there has us wait for ever, for the
+// lock of a socket or for a server that lets nobody in.
 func makeDoor(w namespace.Socket) (*net.UnixListener, error) {
+	if err := isOurs(filepath.Dir(w.Path)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
 	l, err := listenFor(w.Path, 0o600)
 	if err != nil {
 		return nil, err
@@ -125,7 +129,14 @@ func makeDoor(w namespace.Socket) (*net.UnixListener, error) {
 
 // letIn gives a socket its owner and its mode. The directory must be one that nobody else can change, who could put a link to something else in its place.
 func letIn(w namespace.Socket) error {
-	dir := filepath.Dir(w.Path)
+	if err := isOurs(filepath.Dir(w.Path)); err != nil {
+		return err
+	}
+	return errors.Join(os.Lchown(w.Path, w.UID, w.GID), os.Chmod(w.Path, w.Mode))
+}
+
+// isOurs tells whether nobody else can change a directory.
+func isOurs(dir string) error {
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
@@ -133,5 +144,5 @@ func letIn(w namespace.Socket) error {
 	if st.Uid != 0 && int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
 		return fmt.Errorf("%s: others may write to this directory; put the socket into another one, like /run/tpmkey", dir)
 	}
-	return errors.Join(os.Lchown(w.Path, w.UID, w.GID), os.Chmod(w.Path, w.Mode))
+	return nil
 }
