@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
@@ -209,6 +210,24 @@ func wantLines(t *testing.T, got []string, want ...string) {
 	}
 }
 
+// writeObject makes a file for a data object (token/stored.go), and tells where it is.
+func writeObject(t *testing.T, store, label string) (path string) {
+	t.Helper()
+	text := []byte("tpmkey PKCS #11 object\n")
+	for _, number := range []uint64{0 /* CKO_DATA */, 3 /* CKA_LABEL */, uint64(len(label))} {
+		text = binary.NativeEndian.AppendUint64(text, number)
+	}
+	path = filepath.Join(store, "objects", label+".object")
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	if err == nil {
+		err = os.WriteFile(path, append(text, label...), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // inNamespace is a script: with a passwd file and the folder of a broker's socket in their places, it runs a program as a user. PATH is for the program.
 const inNamespace = `hostile=$PATH
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -234,25 +253,38 @@ func TestRaisedPrivilegesAtWork(t *testing.T) {
 		return
 	}
 	own := t.TempDir()
-	x.fill(t, filepath.Join(own, ".local/share/tpmkey"), "secret", "mine")
+	store := filepath.Join(own, ".local/share/tpmkey")
+	x.fill(t, store, "secret", "mine")
+	writeObject(t, store, "own")
+	foreign := writeObject(t, store, "foreign")
 	passwd := filepath.Join(own, "passwd")
 	text := fmt.Sprintf("root:x:0:0::%s:/bin/sh\nsomebody:x:%d:%[2]d::%[1]s:/bin/sh\n", own, somebody)
 	if err := os.WriteFile(passwd, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for becomes, owner := range map[string]int{"stay": somebody, "root": 0} {
-		t.Run(becomes, func(t *testing.T) {
-			if output, err := exec.Command("chown", "-R", fmt.Sprint(owner), own).CombinedOutput(); err != nil {
+	for _, row := range []struct {
+		becomes string
+		owner   int
+		child   []string // what it sees of files of others: to a helper that root starts they are as good as root's
+	}{
+		{"stay", somebody, []string{"child data own"}},
+		{"root", 0, []string{"child data foreign", "child data own"}},
+	} {
+		t.Run(row.becomes, func(t *testing.T) {
+			if output, err := exec.Command("chown", "-R", fmt.Sprint(row.owner), own).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, output)
 			}
-			host := raised(t, os.ModeSetuid)(module, becomes, "demo", "guarded", "mine", "secret")
+			if err := os.Chown(foreign, somebody+1, somebody+1); err != nil {
+				t.Fatal(err)
+			}
+			host := raised(t, os.ModeSetuid)(module, row.becomes, "demo", "guarded", "mine", "secret")
 			broker := filepath.Dir(strings.TrimPrefix(x.spec, "broker:"))
 			c := exec.Command("unshare", append([]string{"--mount", "--propagation", "private", "/bin/sh", "-c", inNamespace, "sh", passwd, broker, fmt.Sprint(somebody)},
 				host.Args...)...)
 			lines, environment := x.run(t, c)
-			wantLines(t, lines, "raised 1",
-				"host demo nowhere", "host guarded nowhere", "host mine 0x0", "host secret 0x101",
-				"child demo nowhere", "child guarded nowhere", "child mine 0x0", "child secret 0x101", "ready")
+			wantLines(t, lines, slices.Concat([]string{"raised 1",
+				"host demo nowhere", "host guarded nowhere", "host mine 0x0", "host secret 0x101", "host data own",
+				"child demo nowhere", "child guarded nowhere", "child mine 0x0", "child secret 0x101"}, row.child, []string{"ready"})...)
 			wantLines(t, x.sprung(), "tpm") // for the device is the same
 			wantLines(t, environment)
 		})

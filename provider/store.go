@@ -241,6 +241,10 @@ func readPrivate(path string) ([]byte, error) { return readRegular(path, checkPr
 
 // readRegular reads a regular file of bounded size, if its owner and mode are right. It is opened without waiting: a FIFO would block for ever.
 func readRegular(path string, check func(*unix.Stat_t, string) error) ([]byte, error) {
+	return readBounded(path, maxFile, check)
+}
+
+func readBounded(path string, most int64, check func(*unix.Stat_t, string) error) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, err
@@ -253,8 +257,8 @@ func readRegular(path string, check func(*unix.Stat_t, string) error) ([]byte, e
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return nil, formatError("it is not a regular file")
-	case st.Size > maxFile:
-		return nil, formatError("it has %d bytes, a key file has less than %d", st.Size, maxFile)
+	case st.Size > most:
+		return nil, formatError("it has %d bytes, more than %d", st.Size, most)
 	}
 	if err := check(&st, path); err != nil {
 		return nil, err
@@ -293,11 +297,25 @@ func checkPrivate(st *unix.Stat_t, path string) error {
 	if st.Mode&forbidden != 0 {
 		return fmt.Errorf("%w: its mode is %04o; run: chmod 600 %s", ErrInsecure, st.Mode&0o7777, shell.Word(path))
 	}
+	return checkOwner(st, filepath.Dir(path))
+}
+
+func checkOwner(st *unix.Stat_t, dir string) error {
 	me := caller{real: uint32(os.Getuid()), effective: uint32(os.Geteuid()), raised: privilege.Raised()}
-	if !me.mayUse(st.Uid, filepath.Dir(path)) {
+	if !me.mayUse(st.Uid, dir) {
 		return fmt.Errorf("%w: it belongs to user %d, not to you", ErrInsecure, st.Uid)
 	}
 	return nil
+}
+
+// ReadBeside reads a file that a directory of keys has below it, of a bounded size. Whose it may be is as with the keys; unlike these, all may read it.
+func ReadBeside(dir, path string, most int64) ([]byte, error) {
+	return readBounded(path, most, func(st *unix.Stat_t, path string) error {
+		if st.Mode&0o022 != 0 {
+			return fmt.Errorf("%w: its mode is %04o; run: chmod go-w %s", ErrInsecure, st.Mode&0o7777, shell.Word(path))
+		}
+		return checkOwner(st, dir)
+	})
 }
 
 // A caller is who a process is.

@@ -33,6 +33,25 @@ static CK_RV signs(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE key)
 	return rv == CKR_OK ? f->C_Sign(s, data, sizeof data, signature, &size) : rv;
 }
 
+/* Objects that have files beside the keys. */
+static void report_data(const char *who, CK_SESSION_HANDLE s)
+{
+	CK_OBJECT_CLASS class = CKO_DATA;
+	CK_ATTRIBUTE template = { CKA_CLASS, &class, sizeof class };
+	CK_OBJECT_HANDLE object;
+	CK_ULONG found = 0;
+
+	CHECK(CKR_OK, f->C_FindObjectsInit(s, &template, 1));
+	for (; f->C_FindObjects(s, &object, 1, &found) == CKR_OK && found == 1; found = 0) {
+		char label[32];
+		CK_ATTRIBUTE value = { CKA_LABEL, label, sizeof label };
+
+		CHECK(CKR_OK, f->C_GetAttributeValue(s, object, &value, 1));
+		printf("%s data %.*s\n", who, (int)value.ulValueLen, label);
+	}
+	CHECK(CKR_OK, f->C_FindObjectsFinal(s));
+}
+
 static void report(const char *who, char **labels)
 {
 	CK_SESSION_HANDLE s;
@@ -46,6 +65,7 @@ static void report(const char *who, char **labels)
 		else
 			printf("%s %s nowhere\n", who, *labels);
 	}
+	report_data(who, s);
 	fflush(stdout);
 }
 

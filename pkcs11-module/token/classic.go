@@ -63,6 +63,7 @@ const (
 	classicDir   = "tokens"
 	classicFile  = "token"
 	classicLabel = "tpmkey token" // of OAEP
+	mostState    = 1 << 16        // bytes of the file
 )
 
 func (c *classic) path() string { return filepath.Join(c.dir, classicFile) }
@@ -70,7 +71,7 @@ func (c *classic) path() string { return filepath.Join(c.dir, classicFile) }
 // read reads the token's file. One that is not there, or damaged, is a token without PINs.
 func (c *classic) read() classicState {
 	s := classicState{wrapped: map[string][]byte{}, failed: map[string]int{}}
-	text, err := os.ReadFile(c.path())
+	text, err := provider.ReadBeside(c.dir, c.path(), mostState)
 	s.initialized = !errors.Is(err, os.ErrNotExist)
 	if err != nil {
 		return s

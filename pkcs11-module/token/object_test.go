@@ -7,11 +7,14 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -198,6 +201,39 @@ func TestStoredObjects(t *testing.T) {
 					t.Errorf("%d objects are left", len(found))
 				}
 			})
+		}
+	}
+}
+
+// Files that others may have written, and what is no file at all, are left out; the log says why.
+func TestStoredObjectsOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	h := newHost(t, dir, "")
+	h.create(h.session(), ofClass(CKO_DATA), onToken, named("x"))
+	files, err := filepath.Glob(filepath.Join(dir, "objects", "*.object"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, row := range []struct {
+		name string
+		make func(path string) error
+		why  string
+	}{
+		{"as it was", func(string) error { return nil }, ""},
+		{"read by all", func(path string) error { return os.Chmod(path, 0o644) }, ""},
+		{"written by all", func(path string) error { return os.Chmod(path, 0o666) }, "its mode is 0666"},
+		{"a pipe", func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)) }, "not a regular file"},
+		{"too large", func(path string) error {
+			return errors.Join(os.Remove(path), os.WriteFile(path, make([]byte, 2*mostValue+1), 0o600))
+		}, "more than"},
+	} {
+		if err := row.make(files[0]); err != nil {
+			t.Fatal(err)
+		}
+		h := newHost(t, dir, "")
+		found := h.find(h.session(), ofClass(CKO_DATA))
+		if log := strings.Join(h.log, "\n"); (len(found) == 1) != (row.why == "") || !strings.Contains(log, row.why) {
+			t.Errorf("%s: %d objects, log %q", row.name, len(found), log)
 		}
 	}
 }

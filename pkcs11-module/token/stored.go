@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"tpmkey.example/provider"
 )
 
 // Objects of the token that belong to no key, such as data and certificates of others, have a file each in a directory beside the keys: what is in a response
@@ -63,14 +65,7 @@ func (t *token) readStored() (err error) {
 }
 
 func readObject(t *token, path string) (*object, error) {
-	info, err := os.Lstat(path)
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > 2*mostValue) {
-		err = errors.New("it is not a regular file of bounded size")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("object file %s: %w", path, err)
-	}
-	text, err := os.ReadFile(path)
+	text, err := provider.ReadBeside(t.keys.Dirs()[0], path, 2*mostValue)
 	if err != nil {
 		return nil, fmt.Errorf("object file %s: %w", path, err)
 	}
