@@ -209,7 +209,7 @@ func TestStoredObjects(t *testing.T) {
 func TestStoredObjectsOfOthers(t *testing.T) {
 	dir := t.TempDir()
 	h := newHost(t, dir, "")
-	h.create(h.session(), ofClass(CKO_DATA), onToken, named("x"))
+	h.create(h.session(), ofClass(CKO_DATA), onToken) // that has nothing to say
 	files, err := filepath.Glob(filepath.Join(dir, "objects", "*.object"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%v, %v", files, err)

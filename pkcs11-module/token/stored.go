@@ -113,8 +113,13 @@ func publicKey(modulus, exponent []byte) (*rsa.PublicKey, CKR) {
 	return &rsa.PublicKey{N: n, E: int(e.Int64())}, CKR_OK
 }
 
+// writeStored writes an object's file. One that says nothing of itself has an empty label, so that the file says its class.
 func writeStored(o *object) error {
-	return writeWhole(o.path, append([]byte(storedHead), notes{o.class: o.own}.format()...))
+	own := o.own
+	if len(own) == 0 {
+		own = map[attributeType][]byte{CKA_LABEL: nil}
+	}
+	return writeWhole(o.path, append([]byte(storedHead), notes{o.class: own}.format()...))
 }
 
 // writeWhole writes a file whole or not at all.
