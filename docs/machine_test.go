@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -79,7 +81,9 @@ func runOnMachine(t *testing.T, script string, environment ...string) (string, e
 		}
 		usr = dir + ":" + usr
 	}
-	c := exec.Command("/proc/self/exe")
+	patience, enough := context.WithTimeout(t.Context(), 3*time.Minute) // what a page waits for may never come
+	defer enough()
+	c := exec.CommandContext(patience, "/proc/self/exe")
 	c.Env = append([]string{machineVariable + "=" + t.TempDir(), sourceVariable + "=" + source, usrVariable + "=" + usr, "SCRIPT=" + boot + script,
 		"CHIP=" + tpmtest.SWTPM(t), "HOME=/root", "USER=root", "LANG=C.UTF-8", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, environment...)
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS, Pdeathsig: syscall.SIGKILL}

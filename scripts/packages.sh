@@ -47,4 +47,6 @@ off openssh-server ssh.service ssh.socket
 off nginx nginx.service
 off haproxy haproxy.service
 off openvpn openvpn.service
+off strongswan-charon strongswan-starter.service
+off hostapd hostapd.service
 off tpm2-abrmd tpm2-abrmd.service

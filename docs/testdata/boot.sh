@@ -17,7 +17,7 @@ END
 cat >/usr/local/sbin/tpmkeyd <<'END'
 #!/bin/bash
 [ "${1-}" != -device ] || shift 2
-exec /usr/sbin/tpmkeyd -device "$CHIP" "$@"
+exec /usr/sbin/tpmkeyd -device "$CHIP" "$@" 2>>/var/log/tpmkeyd.log
 END
 
 # No systemd runs there. What it would do to these services is done by hand.
@@ -31,7 +31,11 @@ ssh)
 	while pgrep -x sshd >/dev/null; do sleep 0.05; done
 	exec /usr/sbin/sshd -E /var/log/sshd.log
 	;;
-tpmkeyd) exec pkill -HUP -x tpmkeyd ;;
+tpmkeyd)
+	before=$(grep -c SIGHUP /var/log/tpmkeyd.log)
+	pkill -HUP -o -x tpmkeyd
+	until [ "$(grep -c SIGHUP /var/log/tpmkeyd.log)" -gt "$before" ]; do sleep 0.05; done
+	;;
 *) exit 1 ;;
 esac
 END
@@ -50,7 +54,7 @@ chmod 755 /usr/local/bin/sudo /usr/local/bin/systemctl /usr/local/sbin/tpmkeyd /
 await() {
 	local port=
 	case $1 in
-	*tpmkeyd*) until [ -S /run/tpmkey/tpms.sock ]; do running "$1"; done; return ;;
+	*tpmkeyd*) until grep -qs serving /var/log/tpmkeyd.log; do running "$1"; done; return ;;
 	esac
 	[[ $1 =~ [^0-9](22|443|[0-9]{4,5})([^0-9]|$) ]] || return 0
 	port=$(printf ':%04X 0*:0000 0A ' "${BASH_REMATCH[1]}")
@@ -81,12 +85,12 @@ fi
 
 # What make install puts there is there, but for FROM=nothing, and the service runs, but for that and FROM=installed.
 if [ ! "${FROM-}" ]; then
-	tpmkeyd ${FILTER:+-filter "$FILTER"} 2>/var/log/tpmkeyd.log &
+	tpmkeyd ${FILTER:+-filter "$FILTER"} &
 	await tpmkeyd
 fi
 if [ "${THERE-}" ]; then
-	"$SOURCE/build/tpmkey-sim" -listen /run/there.chip >/dev/null &
-	until [ -S /run/there.chip ]; do running tpmkey-sim; done
+	"$SOURCE/build/tpmkey-sim" -listen /run/there.chip >/var/log/chip.log 2>&1 &
+	until grep -qs listening /var/log/chip.log; do running tpmkey-sim; done
 	/usr/sbin/tpmkeyd -device unix:/run/there.chip -listen /run/there/tpms.sock -state /run/there/state -filter "$FILTER" 2>/var/log/there.log &
-	until [ -S /run/there/tpms.sock ]; do running tpmkeyd; done
+	until grep -qs serving /var/log/there.log; do running tpmkeyd; done
 fi
