@@ -1,7 +1,6 @@
 package docs
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -21,12 +20,9 @@ func TestManPages(t *testing.T) {
 		t.Errorf("%v\n%s", err, output)
 	}
 	for _, page := range pages {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := read(t, page)
 		name, section, _ := strings.Cut(filepath.Base(page), ".")
-		if want := ".Dt " + strings.ToUpper(name) + " " + section + "\n"; !strings.Contains(string(text), want) {
+		if want := ".Dt " + strings.ToUpper(name) + " " + section + "\n"; !strings.Contains(text, want) {
 			t.Errorf("%s does not say %s", page, want)
 		}
 	}

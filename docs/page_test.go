@@ -1,7 +1,6 @@
 package docs
 
 import (
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -25,12 +24,9 @@ var unrun = regexp.MustCompile(`^\*Not run by the tests(?: of this page)?: (.+)\
 // readBlocks reads a page's blocks. Code that is not in one of them is an error, or nobody would run it.
 func readBlocks(t *testing.T, file string) (blocks []block) {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := read(t, file)
 	inside, before, after := false, "", ""
-	for i, line := range strings.Split(string(text), "\n") {
+	for i, line := range strings.Split(text, "\n") {
 		fence, isFence := strings.CutPrefix(line, "```")
 		switch {
 		case isFence && inside:

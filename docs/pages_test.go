@@ -129,30 +129,46 @@ func TestRowsOfPages(t *testing.T) {
 	}
 }
 
-var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+var link = regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`)
 
-// What a page points to is there.
+// What a page points to is there, down to the heading.
 func TestLinks(t *testing.T) {
 	for _, p := range pages {
-		text, err := os.ReadFile(p.file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(p.file), m[1])); err != nil {
+		for _, m := range link.FindAllStringSubmatch(read(t, p.file), -1) {
+			target := p.file
+			if m[1] != "" {
+				target = filepath.Join(filepath.Dir(p.file), m[1])
+			}
+			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s: %v", p.file, err)
+			} else if m[2] != "" && !slices.Contains(anchors(read(t, target)), m[2][1:]) {
+				t.Errorf("%s: %s has no heading %s", p.file, target, m[2])
 			}
 		}
 	}
 }
 
-// README.md is read in some minutes.
-func TestReadmeIsShort(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
+// anchors are what forges make of headings.
+func anchors(text string) (all []string) {
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		plain := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		all = append(all, strings.ReplaceAll(plain, " ", "-"))
+	}
+	return all
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(regexp.MustCompile(`\S*[[:alnum:]]\S*`).FindAll(text, -1)); n < 500 || n > 1000 {
+	return string(text)
+}
+
+// README.md is read in some minutes.
+func TestReadmeIsShort(t *testing.T) {
+	if n := len(regexp.MustCompile(`\S*[[:alnum:]]\S*`).FindAllString(read(t, "../README.md"), -1)); n < 500 || n > 1000 {
 		t.Errorf("it has %d words", n)
 	}
 }
@@ -165,11 +181,7 @@ func TestLinesOfGo(t *testing.T) {
 	}
 	var lines []string
 	for _, file := range examples {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
+		for line := range strings.Lines(read(t, file)) {
 			lines = append(lines, withoutComment(line))
 		}
 	}
