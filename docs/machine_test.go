@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -50,7 +51,10 @@ func TestMain(m *testing.M) {
 var installDir string
 
 var installed = sync.OnceValues(func() (string, error) {
-	var err error
+	built, err := filepath.Glob("../build/*")
+	for _, file := range built {
+		os.Stat(file) // so that go test runs anew when they have changed
+	}
 	if installDir, err = os.MkdirTemp("", "tpmkey-docs-"); err != nil {
 		return "", err
 	}
@@ -69,26 +73,32 @@ func runOnMachine(t *testing.T, script string, environment ...string) (string, e
 	if os.Geteuid() != 0 {
 		tpmtest.Missing(t, "root, to make a machine of its own")
 	}
+	patience, enough := context.WithTimeout(t.Context(), 3*time.Minute) // what a page waits for may never come
+	defer enough()
+	c := exec.CommandContext(patience, "/proc/self/exe")
+	c.Env = append(machineEnvironment(t, slices.Contains(environment, "FROM=nothing")), append(environment, "SCRIPT="+boot+script)...)
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS, Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // whose end would be the machine's
+	defer runtime.UnlockOSThread()
+	output, err := c.CombinedOutput()
+	return string(output), err
+}
+
+func machineEnvironment(t *testing.T, bare bool) []string {
+	t.Helper()
 	source, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	usr := "/usr"
-	if !slices.Contains(environment, "FROM=nothing") {
-		dir, err := installed()
-		if err != nil {
-			t.Fatal(err)
-		}
-		usr = dir + ":" + usr
+	usr, err := installed()
+	if err != nil {
+		t.Fatal(err)
 	}
-	patience, enough := context.WithTimeout(t.Context(), 3*time.Minute) // what a page waits for may never come
-	defer enough()
-	c := exec.CommandContext(patience, "/proc/self/exe")
-	c.Env = append([]string{machineVariable + "=" + t.TempDir(), sourceVariable + "=" + source, usrVariable + "=" + usr, "SCRIPT=" + boot + script,
-		"CHIP=" + tpmtest.SWTPM(t), "HOME=/root", "USER=root", "LANG=C.UTF-8", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, environment...)
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS, Pdeathsig: syscall.SIGKILL}
-	output, err := c.CombinedOutput()
-	return string(output), err
+	if usr += ":/usr"; bare {
+		usr = "/usr"
+	}
+	return []string{machineVariable + "=" + t.TempDir(), sourceVariable + "=" + source, usrVariable + "=" + usr, "CHIP=" + tpmtest.SWTPM(t),
+		"HOME=/root", "USER=root", "LANG=C.UTF-8", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 }
 
 func becomeMachine(dir string) error {
