@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -77,4 +78,26 @@ func checkEnd(t *testing.T, rest []byte, err error) {
 	if ok && h.Size >= wire.HeaderSize && h.Size <= wire.MaxCommand && int(h.Size) <= len(rest) {
 		t.Errorf("a whole command is left of %x: %v", rest, err)
 	}
+}
+
+// FuzzCaller: what the kernel and /etc say of a caller, with names in it that he has chosen: no text makes root of somebody, or gives him a cgroup that is not in it.
+func FuzzCaller(f *testing.F) {
+	f.Add("Name:\tx\\nUid:\t0\nTgid:\t12\nCapEff:\t000001ffffffffff\n")
+	f.Add("12:cpuset:/a:b\n0::/user.slice/x\n")
+	f.Add(lentUids)
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, path := range cgroupPaths(text) {
+			if !strings.Contains(text, ":"+path) || strings.Contains(path, "\n") {
+				t.Errorf("cgroup %q", path)
+			}
+		}
+		if value := status(text).field("CapEff"); value != "" && !strings.Contains("\n"+text, "\nCapEff:") {
+			t.Errorf("capabilities %q", value)
+		}
+		for line := range strings.Lines(text) {
+			if l, ok := parseLoan(line); ok && (l.principal == 0 || l.first == 0) {
+				t.Errorf("%q is lent by root: %+v", line, l)
+			}
+		}
+	})
 }
