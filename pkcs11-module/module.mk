@@ -31,7 +31,7 @@ $(BUILD)/tpmkey-pkcs11-helper: packages-build
 	CGO_ENABLED=0 $(GO) build $(GOCOMPILEFLAGS) -ldflags '-s -w -buildid= -B none -X main.build=$(module_build)' -o $@ ./cmd/tpmkey-pkcs11-helper
 
 # C, because Go neither forks nor loads libraries without cgo.
-$(BUILD)/tpmkey-probe: packages-build cmd/tpmkey-probe/probe.c
+$(BUILD)/tpmkey-probe: packages-build cmd/tpmkey-probe/probe.c cmd/tpmkey-probe/codes.h
 	$(CC) -O2 -Wall -Wextra -I/usr/include/p11-kit-1 -s -Wl,--build-id=none -o $@ cmd/tpmkey-probe/probe.c
 
 # The module looks for its helper where it was told so when it was built, and nowhere else.

@@ -4,7 +4,7 @@
  *
  *   tpmkey-probe MODULE
  *
- * Ends with 0, or with 1 and one line on standard output: when, which function, and its CKR code.
+ * Ends with 0, or with 1 and one line on standard output: when, which function, and what it gives.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -27,9 +27,29 @@ static const char *when = "before a fork";
 			return complain(#function, rv_);                                                               \
 	} while (0)
 
+static const struct {
+	CK_RV rv;
+	const char *name;
+} codes[] = {
+#define CODE(name) { name, #name },
+#include "codes.h"
+};
+
+static const char *name_of(CK_RV rv)
+{
+	static char number[sizeof "0x" + 2 * sizeof rv];
+	size_t i;
+
+	for (i = 0; i < COUNT(codes); i++)
+		if (codes[i].rv == rv)
+			return codes[i].name;
+	snprintf(number, sizeof number, "0x%08lx", rv);
+	return number;
+}
+
 static int complain(const char *function, CK_RV rv)
 {
-	printf("%s: %s gives 0x%08lx\n", when, function, rv);
+	printf("%s: %s gives %s\n", when, function, name_of(rv));
 	fflush(stdout);
 	return 1;
 }

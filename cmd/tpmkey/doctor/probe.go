@@ -40,14 +40,17 @@ func whyOf(said, logged string) string {
 	}
 	lines := strings.Split(strings.TrimSpace(logged), "\n")
 	_, why, found := strings.Cut(lines[len(lines)-1], ": CKR_")
-	if !found {
+	if _, why, _ = strings.Cut(why, ": "); !found || why == "" {
 		return ""
 	}
-	return ": CKR_" + why
+	return ": " + why
 }
 
-// fixOfModule is for a helper that cannot be used.
+// fixOfModule is for a helper that cannot be used, and for a module that is none: then no function was called.
 func fixOfModule(said, logged string) string {
+	if !strings.Contains(said, ": C_") {
+		return "sudo make install, or install the package again"
+	}
 	if silentHelper(said, logged) || strings.Contains(logged, "tpmkey-pkcs11-helper") {
 		return "sudo make install, or install the package again: module and helper belong together, and make build takes the same PREFIX"
 	}

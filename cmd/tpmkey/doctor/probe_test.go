@@ -19,9 +19,10 @@ func TestModuleWorks(t *testing.T) {
 		fact, fix    string
 	}{
 		"works":     {"", "", nil, OK, "so does its forked child", ""},
-		"no TPM":    {"before a fork: C_GenerateKeyPair gives 0x00000032\n", "2026-05-06T07:08:09Z tpmkey-pkcs11[7]: C_GenerateKeyPair: CKR_DEVICE_REMOVED: make a key: no TPM\n", failed, Fail, "0x00000032: CKR_DEVICE_REMOVED: make a key: no TPM", ""},
-		"no helper": {"in a forked child: C_Initialize gives 0x00000005\n", "C_Initialize: CKR_GENERAL_ERROR: /usr/libexec/tpmkey/tpmkey-pkcs11-helper: no such file\n", failed, Fail, "in a forked child", "belong together"},
-		"silent":    {"in a forked child: C_Initialize gives 0x00000006\n", "", failed, Fail, "tpmkey-pkcs11-helper does not start", "same PREFIX"},
+		"no TPM":    {"before a fork: C_GenerateKeyPair gives CKR_DEVICE_REMOVED\n", "2026-05-06T07:08:09Z tpmkey-pkcs11[7]: C_GenerateKeyPair: CKR_DEVICE_REMOVED: make a key: no TPM\n", failed, Fail, "C_GenerateKeyPair gives CKR_DEVICE_REMOVED: make a key: no TPM", ""},
+		"no helper": {"in a forked child: C_Initialize gives CKR_GENERAL_ERROR\n", "C_Initialize: CKR_GENERAL_ERROR: /usr/libexec/tpmkey/tpmkey-pkcs11-helper: no such file\n", failed, Fail, "in a forked child", "belong together"},
+		"silent":    {"in a forked child: C_Initialize gives CKR_FUNCTION_FAILED\n", "", failed, Fail, "tpmkey-pkcs11-helper does not start", "same PREFIX"},
+		"junk":      {"/usr/lib/tpmkey-pkcs11.so: file too short\n", "", failed, Fail, "file too short", "make install"},
 		"crashed":   {"", "", failed, Fail, "exit status 1", ""},
 		"gone":      {"", "", &exec.Error{Name: "tpmkey-probe", Err: exec.ErrNotFound}, Warn, "not checked", "install"},
 	} {
