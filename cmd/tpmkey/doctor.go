@@ -58,7 +58,7 @@ func runDoctor(t *tool, args []string) error {
 	machine.Home, _ = sshHome() // without one ssh has no configuration either
 	machine.Dirs, machine.Module = dirs, modulePath()
 	machine.Named = namesAnother(t.device, os.Getenv("TPMKEY_DEVICE"))
-	tpm := doctor.TPM{Open: func() (doctor.Device, error) { return device.Open(t.device) }, Dirs: dirs, Owner: t.owner, Probe: t.probe(machine.Module)}
+	tpm := doctor.TPM{Open: func() (doctor.Device, error) { return device.Open(t.device) }, NamedBy: t.deviceNamedBy(), Dirs: dirs, Owner: t.owner, Probe: t.probe(machine.Module)}
 	stopping := t.interrupts()
 	var findings []doctor.Finding
 	t.showProgress("looking at the machine and its TPM", func() { findings = doctor.Run(stopping, machine, tpm) })
@@ -72,6 +72,17 @@ func runDoctor(t *tool, args []string) error {
 func namesAnother(specs ...string) bool {
 	spec := cmp.Or(specs...)
 	return spec != "" && !strings.HasPrefix(spec, "/dev/tpm")
+}
+
+// deviceNamedBy is what names the TPM, "" where nothing does.
+func (t *tool) deviceNamedBy() string {
+	switch {
+	case t.device != "":
+		return "-device"
+	case os.Getenv("TPMKEY_DEVICE") != "":
+		return "TPMKEY_DEVICE"
+	}
+	return ""
 }
 
 // report prints the findings, and gives the exit code for them.
@@ -94,7 +105,7 @@ func (t *tool) printReport(findings []doctor.Finding) error {
 	for _, f := range findings {
 		width = max(width, len(f.Name))
 	}
-	for _, f := range findings {
+	for _, f := range merged(findings) {
 		fmt.Fprintf(t.stdout, "%-4s  %-*s  %s\n", f.Status, width, f.Name, f.Fact)
 		if f.Fix != "" {
 			fmt.Fprintf(t.stdout, "      %*s  fix: %s\n", width, "", f.Fix)
@@ -103,6 +114,26 @@ func (t *tool) printReport(findings []doctor.Finding) error {
 	r := reportOf(findings)
 	_, err := fmt.Fprintf(t.stdout, "%d ok, %d warn, %d fail\n", r.OK, r.Warn, r.Fail)
 	return err
+}
+
+// merged makes one line of findings in a row that say the same, as those of a TPM that does not open.
+func merged(findings []doctor.Finding) (lines []doctor.Finding) {
+	for len(findings) > 0 {
+		first, same := findings[0], 1
+		var others []string
+		for ; same < len(findings) && alike(first, findings[same]); same++ {
+			others = append(others, findings[same].Name)
+		}
+		if len(others) > 0 {
+			first.Fact += "; the same of " + strings.Join(others, ", ")
+		}
+		lines, findings = append(lines, first), findings[same:]
+	}
+	return lines
+}
+
+func alike(a, b doctor.Finding) bool {
+	return a.Status == b.Status && a.Fact == b.Fact && a.Fix == b.Fix
 }
 
 func (t *tool) printReportJSON(findings []doctor.Finding) error {

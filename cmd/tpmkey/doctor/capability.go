@@ -17,7 +17,7 @@ func opens(p *patient) outcome {
 	d, err := p.device()
 	if err != nil {
 		p.lose("no TPM opens, see tpm-opens")
-		return fail("see the checks tpm-present and tpm-device", "%v", err)
+		return fail(p.tpm.fixOfOpen(), "%v", err)
 	}
 	defer d.Close()
 	if _, err := properties(timed{d, p}); err != nil {
@@ -28,6 +28,14 @@ func opens(p *patient) outcome {
 		return ok("%s, tpmkeyd's", d.Spec())
 	}
 	return ok("%s, with this program's own manager", d.Spec())
+}
+
+// fixOfOpen is for a TPM that does not open. One that somebody has named is his own affair.
+func (t TPM) fixOfOpen() string {
+	if t.NamedBy == "" {
+		return "see the checks tpm-present and tpm-device"
+	}
+	return "correct " + t.NamedBy + ", or start what is to serve there; without it the first TPM that opens is taken"
 }
 
 // fixes are what helps when a TPM answers nothing but one code.

@@ -95,7 +95,7 @@ var machineRows = []struct {
 	{"module-ssh-agent", "below /usr/lib64", at("/usr/lib64/tpmkey-pkcs11.so"), OK, "/usr/lib64", ""},
 	{"module-ssh-agent", "in /opt", at("/opt/tpmkey/tpmkey-pkcs11.so"), Warn, "no module from /opt/tpmkey/tpmkey-pkcs11.so", "ssh-agent -P /opt/tpmkey/tpmkey-pkcs11.so"},
 	{"module-ssh-agent", "a link out", world{files: map[string]string{moduleHere: "-> ../../../../opt/module.so", "/opt/module.so": ""}}, Warn, "/opt/module.so", "make install"},
-	{"module-ssh-agent", "a link to nothing", world{files: map[string]string{moduleHere: "-> nothing.so"}}, Fail, "no such file", ""},
+	{"module-ssh-agent", "a link to nothing", world{files: map[string]string{moduleHere: "-> nothing.so"}}, Fail, "no such file", "module-file"},
 	{"module-ssh-agent", "not installed", world{with: noModule}, Warn, "not installed", ""},
 
 	{"module-p11-kit", "no p11-kit", world{}, OK, "not installed", ""},

@@ -51,7 +51,7 @@ func agentRule(m *Machine) outcome {
 	}
 	real, err := filepath.EvalSymlinks(m.path(m.Module))
 	if err != nil {
-		return fail("", "%s: %v", m.Module, err)
+		return fail("see the check module-file", "%s: %v", m.Module, err)
 	}
 	if real = m.inside(real); !agentAllows.MatchString(real) {
 		return warn("sudo make install puts it below /usr/lib; or start the agent with: ssh-agent -P "+shell.Word(real),

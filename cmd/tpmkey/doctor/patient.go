@@ -17,10 +17,11 @@ import (
 
 // A TPM says how to get at one, and which keys are to work in it.
 type TPM struct {
-	Open  func() (Device, error)
-	Dirs  []string // key directories
-	Owner []byte   // the owner's password, if one was given
-	Probe Probe    // of the module; nil: it is not installed
+	Open    func() (Device, error)
+	NamedBy string   // the option or the variable that names it; "": nothing does
+	Dirs    []string // key directories
+	Owner   []byte   // the owner's password, if one was given
+	Probe   Probe    // of the module; nil: it is not installed
 }
 
 // A Device is a way to a TPM, as rm/device has them.
