@@ -6,9 +6,9 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"flag"
-	"fmt"
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
@@ -26,11 +26,15 @@ import (
 	"tpmkey.example/signer"
 )
 
-var kills = flag.Int("kills", 100, "how often tpmkeyd is killed")
+var kills = flag.Int("kills", 50, "how often tpmkeyd is killed")
 
 // A busySigner signs as long as it may, with a key that it has opened once.
 type busySigner struct {
-	key    *signer.Key
+	name   string
+	public *rsa.PublicKey
+	sign   func(data []byte) ([]byte, error) // SHA-256, PKCS #1 v1.5
+	end    func() error
+
 	signed atomic.Int64
 }
 
@@ -42,10 +46,11 @@ func (b *busySigner) work(stop chan struct{}) error {
 			return nil
 		default:
 		}
-		digest := sha256.Sum256(fmt.Append(nil, n))
-		signature, err := b.key.Sign(nil, digest[:], crypto.SHA256)
+		data := binary.BigEndian.AppendUint64(nil, n)
+		digest := sha256.Sum256(data)
+		signature, err := b.sign(data)
 		if err == nil {
-			err = rsa.VerifyPKCS1v15(b.key.Public().(*rsa.PublicKey), crypto.SHA256, digest[:], signature)
+			err = rsa.VerifyPKCS1v15(b.public, crypto.SHA256, digest[:], signature)
 		}
 		if err != nil {
 			return err
@@ -64,27 +69,40 @@ func (b *busySigner) await(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Error("a client signs no more")
+	t.Errorf("%s signs no more", b.name)
 }
 
-// newBusySigners makes a key, and one with a PIN, and opens each as programs do. Two share the first one.
-func newBusySigners(t *testing.T, spec string) []*busySigner {
+const busyPIN = "1234"
+
+// newBusySigners makes a key, and one with a PIN, and opens each as programs do: with the package signer, twice the first one, and with the PKCS #11 module, which asks
+// for itself or, in a child of its host, has its helper ask.
+func newBusySigners(t *testing.T, spec string, module builtModule) []*busySigner {
 	t.Helper()
-	dir := t.TempDir()
-	p := provider.Open([]string{dir}, func() (transport.TPMCloser, error) { return device.Open(spec) })
-	defer p.Close()
 	var all []*busySigner
-	for name, pin := range map[string]string{"plain": "", "pin": "1234"} {
-		if _, err := p.Create(name, provider.Template{PIN: []byte(pin)}); err != nil {
+	for _, row := range []struct{ key, pin string }{{"plain", ""}, {"secret", busyPIN}} {
+		home := t.TempDir()
+		dir := filepath.Join(home, "tpmkey")
+		p := provider.Open([]string{dir}, func() (transport.TPMCloser, error) { return device.Open(spec) })
+		if _, err := p.Create(row.key, provider.Template{PIN: []byte(row.pin)}); err != nil {
 			t.Fatal(err)
 		}
-		key, err := signer.Open(name, signer.WithDevice(spec), signer.WithDirs(dir), signer.WithPIN(func(string, error) ([]byte, error) { return []byte("1234"), nil }))
+		p.Close()
+		key, err := signer.Open(row.key, signer.WithDevice(spec), signer.WithDirs(dir), signer.WithPIN(func(string, error) ([]byte, error) { return []byte(busyPIN), nil }))
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, &busySigner{key: key})
-		if pin == "" {
-			all = append(all, &busySigner{key: key})
+		public := key.Public().(*rsa.PublicKey)
+		sign := func(data []byte) ([]byte, error) {
+			digest := sha256.Sum256(data)
+			return key.Sign(nil, digest[:], crypto.SHA256)
+		}
+		all = append(all, &busySigner{name: "signer, key " + row.key, public: public, sign: sign, end: key.Close})
+		if row.pin == "" {
+			all = append(all, &busySigner{name: "signer, the same key", public: public, sign: sign, end: func() error { return nil }})
+		}
+		for _, mode := range []string{"own", "child"} {
+			h := module.start(t, mode, row.pin, "XDG_DATA_HOME="+home, "TPMKEY_DEVICE="+spec)
+			all = append(all, &busySigner{name: "module, " + mode + ", key " + row.key, public: public, sign: h.sign, end: h.end})
 		}
 	}
 	return all
@@ -102,15 +120,16 @@ func (m *systemd) startReady(t *testing.T, spec string) (*exec.Cmd, *journal) {
 // tpmkeyd is killed at random moments, and started again by whoever holds its socket. Its clients see nothing of it: each signature comes, and is right. The chip is
 // left with what it had.
 func TestKilledService(t *testing.T) {
+	module := buildModule(t) // first: the service leaves when nobody comes for half a minute
 	m, spec := newSystemd(t), tpmtest.SWTPM(t)
 	before := counters(t, spec)
 	c, j := m.startReady(t, spec)
-	signers := newBusySigners(t, "broker:"+filepath.Join(m.dir, "tpms.sock"))
+	signers := newBusySigners(t, "broker:"+filepath.Join(m.dir, "tpms.sock"), module)
 	stop, all := make(chan struct{}), sync.WaitGroup{}
 	for _, s := range signers {
 		all.Go(func() {
 			if err := s.work(stop); err != nil {
-				t.Errorf("after %d signatures: %v", s.signed.Load(), err)
+				t.Errorf("%s: after %d signatures: %v", s.name, s.signed.Load(), err)
 			}
 		})
 	}
@@ -129,7 +148,10 @@ func TestKilledService(t *testing.T) {
 	close(stop)
 	all.Wait()
 	for _, s := range signers {
-		s.key.Close()
+		if err := s.end(); err != nil {
+			t.Errorf("%s: %v", s.name, err)
+		}
+		t.Logf("%s: %d signatures", s.name, s.signed.Load())
 	}
 	if err := errors.Join(c.Process.Signal(unix.SIGTERM), c.Wait()); err != nil {
 		t.Errorf("%v\n%s", err, j)
