@@ -66,8 +66,8 @@ packages_demo := $(packages_build) openssh-client openssh-server openssl
 packages_test := $(packages_demo) zsh fish swtpm tpm2-tools tpm2-openssl opensc gnutls-bin p11-kit libnss3-dev netcat-openbsd curl shellcheck mandoc
 packages_check := $(packages_test) musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless git pkg-config libnss3-tools openvpn strongswan-pki libstrongswan-extra-plugins systemd cryptsetup-bin haproxy strongswan-swanctl strongswan-charon hostapd eapoltest
 packages_vm := $(packages_build) swtpm qemu-system-x86 linux-image-amd64 linux-source-6.1 busybox-static python3.11 openssh-client openssh-server openssl tpm2-tools
-packages_check += $(packages_vm)
 packages_packages := $(packages_build) gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+packages_check += $(packages_vm) $(packages_packages) lintian rpm mmdebstrap qemu-user-static
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 softhsm2 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
 .PHONY: build build-musl test check vm-test hostile stress crowd bench demo install packages clean fmt vet lint fuzz module-path libexecdir-built \
@@ -116,7 +116,7 @@ vet:
 	$(GO) vet $(GOCOMPILEFLAGS) ./...
 	$(GO) vet $(GOCOMPILEFLAGS) -tags check,bench,vm ./...
 
-check: packages-check build demo-programs $(BUILD)/selftests
+check: packages-check build demo-programs packages $(BUILD)/selftests
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -tags check ./...
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -cpu 1,4 ./rm/... ./provider/... ./signer/... ./pkcs11-module/...
 	scripts/fuzz.sh $(FUZZTIME)
