@@ -121,7 +121,8 @@ check: packages-check build demo-programs packages $(BUILD)/selftests
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -cpu 1,4 ./rm/... ./provider/... ./signer/... ./pkcs11-module/...
 	scripts/fuzz.sh $(FUZZTIME)
 
-vm-test: packages-vm build $(BUILD)/selftests
+vm-test: ARCHITECTURES = amd64
+vm-test: packages-vm build packages $(BUILD)/selftests
 	CI=true scripts/gotest.sh -timeout 20m -count=1 -tags check ./vm
 
 # The kernel's own tests of /dev/tpm0 and /dev/tpmrm0.

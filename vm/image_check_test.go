@@ -3,11 +3,14 @@
 package vm
 
 import (
+	"archive/tar"
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -96,6 +99,31 @@ func (i *image) copy(path string) {
 	}
 	i.write(path, symlink, []byte(real))
 	i.copy(real)
+}
+
+// unpack adds the files of a Debian package, as dpkg would.
+func (i *image) unpack(deb string) {
+	i.t.Helper()
+	archive, err := exec.Command("dpkg-deb", "--fsys-tarfile", deb).Output()
+	if err != nil {
+		i.t.Fatalf("%s: %v", deb, err)
+	}
+	for files := tar.NewReader(bytes.NewReader(archive)); ; {
+		h, err := files.Next()
+		if err == io.EOF {
+			return
+		}
+		content, bad := io.ReadAll(files)
+		if err != nil || bad != nil {
+			i.t.Fatalf("%s: %v, %v", deb, err, bad)
+		}
+		switch h.Typeflag {
+		case tar.TypeReg:
+			i.write(path.Join("/", h.Name), 0o100000|uint32(h.Mode), content)
+		case tar.TypeSymlink:
+			i.write(path.Join("/", h.Name), symlink, []byte(h.Linkname))
+		}
+	}
 }
 
 func modeOf(t *testing.T, path string) uint32 {

@@ -19,10 +19,11 @@ import (
 	"testing"
 	"time"
 
+	"tpmkey.example/internal/version"
 	"tpmkey.example/rm/tpmtest"
 )
 
-// What the image has of this machine, besides our own programs.
+// What the image has of this machine, besides our own package, of which nobody has edited a file.
 var (
 	programs = []string{"ssh", "sshd", "ssh-keygen", "/usr/bin/python3.11", "swtpm", "openssl",
 		"tpm2_createprimary", "tpm2_create", "tpm2_load", "tpm2_sign", "tpm2_verifysignature", "tpm2_rsadecrypt", "tpm2_readpublic", "tpm2_getcap", "tpm2_dictionarylockout",
@@ -41,7 +42,7 @@ const patience = 15 * time.Minute
 
 // What runs in the machine shows here as if it ran here: a subtest for each of its tests.
 func TestVirtualMachine(t *testing.T) {
-	tpmtest.Need(t, "qemu-system-x86_64", "swtpm", "busybox", "go")
+	tpmtest.Need(t, "qemu-system-x86_64", "swtpm", "busybox", "go", "dpkg-deb")
 	dir := t.TempDir()
 	initrd := filepath.Join(dir, "initrd")
 	if err := os.WriteFile(initrd, makeImage(t, dir), 0o600); err != nil {
@@ -95,9 +96,7 @@ func makeImage(t *testing.T, dir string) []byte {
 	for _, file := range []string{"tpm2.py", "tpm2_tests.py"} {
 		i.copyAs("/selftests/"+file, filepath.Join(build, "selftests", file))
 	}
-	for _, name := range []string{"tpmkey", "tpmkeyd", "tpmkey-pkcs11.so", "tpmkey-pkcs11-helper"} {
-		i.copyAs("/tpmkey/"+name, filepath.Join(build, name))
-	}
+	i.unpack(filepath.Join(build, "packages", "tpmkey_"+version.Number+"-1_amd64.deb"))
 	i.libraries(filepath.Join(build, "tpmkey-pkcs11.so"))
 	i.copyAs("/tpmkey/guest", compileGuest(t, dir))
 	for name, content := range map[string]string{
