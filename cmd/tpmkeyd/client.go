@@ -98,11 +98,7 @@ func (c *client) send(command []byte) ([]byte, error) {
 func (c *client) change(f device.Frame, text string) error {
 	switch f {
 	case device.FrameNarrow:
-		by, err := device.ParseProfile(text)
-		if err != nil {
-			return err
-		}
-		return c.narrow(by, holder{})
+		return c.narrowBy(text, holder{})
 	case device.FrameSeal:
 		return c.seal(holder{})
 	}
@@ -123,15 +119,40 @@ func (c *client) granted() grant {
 	return c.grant
 }
 
+// narrowBy is narrow with the text of a profile, or its name. Who may not narrow has nothing read.
+func (c *client) narrowBy(text string, h holder) error {
+	if err := c.mayNarrow(1, h); err != nil {
+		return err
+	}
+	by, err := c.readProfile(text)
+	if err != nil {
+		return err
+	}
+	return c.narrow(by, h)
+}
+
+func (c *client) mayNarrow(by int, h holder) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mayNarrowLocked(by, h)
+}
+
+func (c *client) mayNarrowLocked(by int, h holder) error {
+	if err := c.grant.permits(narrow, h); err != nil {
+		return err
+	}
+	if c.narrowings+by > mostNarrowings {
+		return errTooNarrow
+	}
+	return nil
+}
+
 // narrow adds a filter: from now on the client may send what both let through.
 func (c *client) narrow(by *filter.Filter, h holder) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.grant.permits(narrow, h); err != nil {
+	if err := c.mayNarrowLocked(by.Profiles(), h); err != nil {
 		return err
-	}
-	if c.narrowings+by.Profiles() > mostNarrowings {
-		return errTooNarrow
 	}
 	c.narrowings += by.Profiles()
 	c.space.Narrow(by)

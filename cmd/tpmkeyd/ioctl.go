@@ -6,8 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tpmkey.example/cmd/tpmkeyd/cuse"
-	"tpmkey.example/filter"
-	"tpmkey.example/rm/device"
 	"tpmkey.example/tpms"
 )
 
@@ -75,7 +73,7 @@ func (o *opened) query(holder, []byte) ([]byte, error) {
 }
 
 func (o *opened) filterText(holder, []byte) ([]byte, error) {
-	b := tpms.Text(o.client.granted().filter.String())
+	b := tpms.Text(o.client.filterText())
 	if b == nil {
 		return nil, unix.EOVERFLOW
 	}
@@ -91,9 +89,9 @@ func (o *opened) locality(holder, []byte) ([]byte, error) {
 }
 
 func (o *opened) setFilter(h holder, argument []byte) ([]byte, error) {
-	f, err := filterIn(argument)
+	f, err := o.client.readProfile(tpms.String(argument))
 	if err != nil {
-		return nil, err
+		return nil, unix.EINVAL
 	}
 	return nil, o.widen(func(g *grant) { g.filter = f }, h, unix.EIO)
 }
@@ -124,11 +122,7 @@ func (o *opened) widen(to func(*grant), h holder, impossible unix.Errno) error {
 }
 
 func (o *opened) narrow(h holder, argument []byte) ([]byte, error) {
-	by, err := filterIn(argument)
-	if err != nil {
-		return nil, err
-	}
-	return nil, errnoOfChange(o.client.narrow(by, h))
+	return nil, errnoOfChange(o.client.narrowBy(tpms.String(argument), h))
 }
 
 func (o *opened) seal(h holder, _ []byte) ([]byte, error) {
@@ -145,15 +139,8 @@ func errnoOfChange(err error) error {
 		return unix.EPERM
 	case err == errTooNarrow:
 		return unix.ENOSPC
+	case err != nil: // it is no filter. No file is read here: the caller has other rights than we
+		return unix.EINVAL
 	}
-	return err
-}
-
-// filterIn is a built-in profile by its name, or the text of one. No file is read here: the caller has other rights than we.
-func filterIn(argument []byte) (*filter.Filter, error) {
-	f, err := device.ParseProfile(tpms.String(argument))
-	if err != nil {
-		return nil, unix.EINVAL
-	}
-	return f, nil
+	return nil
 }

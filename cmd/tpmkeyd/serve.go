@@ -32,6 +32,7 @@ type server struct {
 	log     *log.Logger
 	denials limiter
 	usage   *ledger
+	texts   texts
 	clients sync.WaitGroup
 	doors   doors
 	vtpms   vtpms
