@@ -72,7 +72,7 @@ var folders = map[string]folder{
 	"cmd/tpmkey":               {imports: []string{"attest", "signer", "provider", "rm/device", "filter", "namespace", "internal/control", "internal/prompt", "internal/shell", "internal/version", "cmd/tpmkey/doctor"}},
 	"cmd/tpmkey/doctor":        {imports: []string{"signer", "provider", "rm/device", "internal/prompt", "internal/shell"}, never: []string{sockets}},
 	"cmd/tpmkeyd":              {imports: []string{"cmd/tpmkeyd/cuse", "tpms", "internal/ioctl", "rm", "rm/device", "rm/wire", "filter", "namespace", "internal/control", "internal/version"}},
-	"cmd/tpmkeyd-metrics":      {imports: []string{"internal/control"}, never: []string{commands}},
+	"cmd/tpmkeyd-metrics":      {imports: []string{"internal/control", "internal/version"}, never: []string{commands}},
 	"cmd/tpmkeyd/cuse":         {never: []string{sockets, commands}},
 	"cmd/tpmkey-pkcs11-helper": {imports: []string{"pkcs11-module/core"}, never: []string{commands}},
 	"cmd/tpmkey-sim":           {},

@@ -13,7 +13,7 @@ import (
 func TestManPages(t *testing.T) {
 	tpmtest.Need(t, "mandoc")
 	pages, err := filepath.Glob("man/*.[1-9]")
-	if err != nil || len(pages) != 5 {
+	if err != nil || len(pages) != 6 {
 		t.Fatal(pages, err)
 	}
 	if output, err := exec.Command("mandoc", append([]string{"-Tlint", "-Wwarning"}, pages...)...).CombinedOutput(); err != nil {
@@ -35,7 +35,7 @@ func TestManIsInstalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	pages, err := filepath.Glob(usr + "/share/man/man?/*")
-	if err != nil || len(pages) != 5 {
+	if err != nil || len(pages) != 6 {
 		t.Errorf("%v, %v", pages, err)
 	}
 	for _, page := range pages {

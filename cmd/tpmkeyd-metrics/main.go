@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tpmkey.example/internal/control"
+	"tpmkey.example/internal/version"
 )
 
 // Exit codes.
@@ -20,6 +21,7 @@ const (
 )
 
 const usage = `usage: tpmkeyd-metrics [-control PATH] [-idle TIME]
+       tpmkeyd-metrics -version
 
 Tells what tpmkeyd does, in the form that monitoring systems read (OpenMetrics):
 which commands had a turn at a TPM, for how long, who sent them, and what was
@@ -32,6 +34,7 @@ Otherwise it prints the metrics once; only root may ask for them.
                 (default /run/tpmkey/control.sock)
   -idle TIME    how long it waits for a request before it leaves, and is started
                 again for the next one (default 5m)
+  -version      print the version, and ask nobody
 
 Exit codes: 0 it has told all; 1 it failed; 2 the command line means nothing.
 `
@@ -44,12 +47,12 @@ func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 func command(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("tpmkeyd-metrics", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	path := flags.String("control", control.Path, "")
-	idle := flags.Duration("idle", idleBeforeLeaving, "")
+	var o options
+	o.define(flags)
 	err := flags.Parse(args)
 	if err == nil && flags.NArg() > 0 {
 		err = fmt.Errorf("it takes flags only, not %q", flags.Arg(0))
-	} else if err == nil && *idle <= 0 {
+	} else if err == nil && o.idle <= 0 {
 		err = errors.New("-idle: more than 0s")
 	}
 	switch {
@@ -60,11 +63,28 @@ func command(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "tpmkeyd-metrics: error: %v; run: tpmkeyd-metrics -h\n", err)
 		return exitUsage
 	}
-	if err := run(metrics{*path}, *idle, stdout); err != nil {
+	if o.version {
+		fmt.Fprintln(stdout, "tpmkeyd-metrics", version.Number)
+		return 0
+	}
+	if err := run(metrics{o.control}, o.idle, stdout); err != nil {
 		fmt.Fprintf(stderr, "tpmkeyd-metrics: error: %v\n", err)
 		return exitFailed
 	}
 	return 0
+}
+
+// options are what the flags say.
+type options struct {
+	control string
+	idle    time.Duration
+	version bool
+}
+
+func (o *options) define(flags *flag.FlagSet) {
+	flags.StringVar(&o.control, "control", control.Path, "")
+	flags.DurationVar(&o.idle, "idle", idleBeforeLeaving, "")
+	flags.BoolVar(&o.version, "version", false, "")
 }
 
 // run answers at the socket that systemd hands over, or else prints.

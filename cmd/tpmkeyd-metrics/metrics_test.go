@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"tpmkey.example/internal/control"
+	"tpmkey.example/internal/version"
 	"tpmkey.example/rm/tpmtest"
 )
 
@@ -211,6 +212,7 @@ func TestCommandLine(t *testing.T) {
 		says string
 	}{
 		{[]string{"-h"}, 0, usage},
+		{[]string{"-version"}, 0, "tpmkeyd-metrics " + version.Number + "\n"},
 		{[]string{"-listen", "x"}, exitUsage, "flag provided but not defined: -listen; run: tpmkeyd-metrics -h"},
 		{[]string{"-idle", "0s"}, exitUsage, "-idle: more than 0s"},
 		{[]string{"now"}, exitUsage, `it takes flags only, not "now"`},

@@ -3,11 +3,12 @@ package main
 import (
 	"flag"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
 
-// The manual page has each flag, and so has the help.
+// The manual page has each flag and no other, and the help has each.
 func TestManPage(t *testing.T) {
 	text, err := os.ReadFile("../../docs/man/tpmkeyd.8")
 	if err != nil {
@@ -27,4 +28,9 @@ func TestManPage(t *testing.T) {
 			t.Errorf("docs/man/tpmkeyd.8 does not tell that -%s is %s by default", f.Name, f.DefValue)
 		}
 	})
+	for _, m := range regexp.MustCompile(`(?m)^\.It Fl (\S+)`).FindAllStringSubmatch(string(text), -1) {
+		if flags.Lookup(m[1]) == nil {
+			t.Errorf("docs/man/tpmkeyd.8 tells of -%s, which there is not", m[1])
+		}
+	}
 }
