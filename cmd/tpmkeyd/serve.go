@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -156,5 +157,6 @@ func (s *server) exchange(conn net.Conn, c *client) error {
 		if _, err := conn.Write(response); err != nil {
 			return fmt.Errorf("a response was not taken: %w", err)
 		}
+		runtime.Gosched() // who has more commands ready than we answer would keep a processor for ten milliseconds, on each of his connections
 	}
 }
