@@ -4,60 +4,15 @@ package vm
 
 import (
 	"bufio"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// lingering is an act: connects many times to a socket and sends, after bytes that are no command, descriptors whose last close waits as long as this process lives.
-func lingering(args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	for range 40 {
-		if err == nil {
-			err = leaveLingering(args[0], l)
-		}
-	}
-	fmt.Println(err)
-	os.Stdin.Read(make([]byte, 1))
-}
-
-func leaveLingering(path string, l net.Listener) error {
-	var fds [3]int // what lingers, its other side, and the connection
-	var err error
-	if fds[0], err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0); err != nil {
-		return err
-	}
-	if err := unix.Connect(fds[0], &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		return err
-	}
-	if _, err := l.Accept(); err != nil { // and reads nothing
-		return err
-	}
-	if err := unix.SetsockoptLinger(fds[0], unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 3600}); err != nil {
-		return err
-	}
-	unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 1) // the least there is
-	unix.SetNonblock(fds[0], true)
-	for err == nil {
-		_, err = unix.Write(fds[0], make([]byte, 1<<16))
-	}
-	if fds[2], err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0); err != nil {
-		return err
-	}
-	if err := unix.Connect(fds[2], &unix.SockaddrUnix{Name: path}); err != nil {
-		return err
-	}
-	sent := unix.Sendmsg(fds[2], getRandom(), unix.UnixRights(fds[0]), nil, 0)
-	go unix.Close(fds[0]) // waits where the other side has let go of it before
-	return sent
-}
 
 // crowd is an act: has many threads wait for one command of a node, and tells what became of them.
 func crowd(args []string) {
@@ -91,35 +46,7 @@ const (
 	refused     = "-1 device or resource busy"
 )
 
-func init() { acts["lingering"], acts["crowd"] = lingering, crowd }
-
-// Descriptors that linger, sent along with a command: nobody else waits, and no thread of tpmkeyd's does.
-func TestLingeringDescriptors(t *testing.T) {
-	p := as(t, user)
-	c := p.again("lingering", "/run/tpmkey/tpms.sock")
-	in, err1 := c.StdinPipe()
-	out, err2 := c.StdoutPipe()
-	if err := errors.Join(err1, err2, c.Start()); err != nil {
-		t.Fatal(err)
-	}
-	said := make([]byte, 1000)
-	n, err := out.Read(said)
-	if err != nil || string(said[:n]) != "<nil>\n" {
-		t.Errorf("the attacker: %q, %v", said[:n], err)
-	}
-	if text := p.do("tpmkey", "device"); !strings.Contains(text, node) {
-		t.Error(text)
-	}
-	if text, err := p.again("send", node, hex.EncodeToString(getRandom())).CombinedOutput(); err != nil {
-		t.Errorf("somebody else: %s, %v", text, err)
-	}
-	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", theDaemon.Process.Pid))
-	if err != nil || len(threads) > 30 {
-		t.Errorf("%d threads, %v", len(threads), err)
-	}
-	in.Close()
-	c.Wait()
-}
+func init() { acts["crowd"] = crowd }
 
 // A crowd that waits in a read of one descriptor is kept small.
 func TestCrowdOfReaders(t *testing.T) {
@@ -131,6 +58,8 @@ func TestCrowdOfReaders(t *testing.T) {
 	if err := errors.Join(err1, err2, c.Start()); err != nil {
 		t.Fatal(err)
 	}
+	defer c.Wait()
+	defer time.AfterFunc(2*time.Minute, func() { c.Process.Kill() }).Stop()
 	await(t, chip.came, "a command")
 	in.Close()
 	said := map[string]int{}
@@ -140,7 +69,6 @@ func TestCrowdOfReaders(t *testing.T) {
 			said[refused]++ // once
 		}
 	}
-	c.Wait()
 	if said[refused] != crowdSize-mostReaders+1 || said["28 <nil>"] != 1 || said["0 <nil>"] != mostReaders-1 {
 		t.Errorf("they were told: %v", said)
 	}
