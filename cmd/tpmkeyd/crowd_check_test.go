@@ -259,8 +259,11 @@ func signatureTurns(t *testing.T, m *systemd) turns {
 // measured in the crowd, with the load of its key, which the others have evicted. (It is not a thousand times the mean turn of all commands: the manager
 // answers many of those itself in microseconds, so that signatures are two thirds of the commands and nine tenths of the time.)
 //
-// That 99 of 100 signatures take at most 1.2 of it is held where the crowd has ten minutes for itself: in a few seconds one halt of the machine is more than
-// one of 100.
+// The share is also told in turns of others: as many as go into that time. That leaves the machine's speed out, which is another one a moment later where others use
+// it, too: there a signature that waits while everything halts is late though it was next.
+//
+// That 99 of 100 signatures take at most 1.2 of it, by the clock or else by the turns, is held where the crowd has ten minutes: in a few seconds one halt of the
+// machine is more than one of 100.
 func (c *crowd) report(t *testing.T, took, turn time.Duration) {
 	t.Helper()
 	if len(c.signed) < crowdAll/10 {
@@ -270,11 +273,13 @@ func (c *crowd) report(t *testing.T, took, turn time.Duration) {
 	slices.Sort(c.others)
 	p99, share := c.signed[len(c.signed)*99/100], crowdAll*turn
 	of := float64(p99) / float64(share)
-	t.Logf("while a signature waits %d others have their commands run, 99 of 100 times at most %d", c.others[len(c.others)/2], c.others[len(c.others)*99/100])
+	turns, shareTurns := c.others[len(c.others)*99/100], float64(share)/(float64(took)/float64(c.commands))
+	ofTurns := float64(turns) / shareTurns
+	t.Logf("while a signature waits %d others have their commands run, 99 of 100 times at most %d, %.2f of its share of %.0f", c.others[len(c.others)/2], turns, ofTurns, shareTurns)
 	t.Logf("%v: %d commands, %d signatures, %d quotas; a signature: median %v, p99 %v, %.2f of its share of %v, its turn %v", took.Round(time.Second), c.commands,
 		len(c.signed), c.quotas, c.signed[len(c.signed)/2], p99, of, share, turn)
-	if *crowdTime >= 10*time.Minute && of > 1.2 {
-		t.Errorf("99 of 100 signatures take up to %.2f of their share, want 1.20", of)
+	if *crowdTime >= 10*time.Minute && of > 1.2 && ofTurns > 1.2 {
+		t.Errorf("99 of 100 signatures take up to %.2f of their share by the clock and %.2f by turns, want 1.20", of, ofTurns)
 	}
 }
 
