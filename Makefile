@@ -7,6 +7,7 @@
 # make stress   an hour of all that a host can do at once, whose memory must not grow; SECONDS=
 # make crowd    a thousand connections for ten minutes, and tpmkeyd killed 500 times
 # make bench    TPM commands and times, beside what they must reach
+# make cover    how many statements of each package its tests reach, and of all
 # make install  PREFIX=/usr DESTDIR=; every folder below can be set
 # make packages deb and rpm for ARCHITECTURES="amd64 arm64", in build/packages
 # make module-path NEW=example.org/tpmkey
@@ -33,6 +34,7 @@ COMMANDS ?= 1000000
 SEED ?= $(shell date +%s)
 SECONDS ?= 3600
 DEVICE ?=
+COVERED ?= ./...
 
 PREFIX ?= /usr
 DESTDIR ?=
@@ -70,7 +72,7 @@ packages_packages := $(packages_build) gcc-aarch64-linux-gnu libc6-dev-arm64-cro
 packages_check += $(packages_vm) $(packages_packages) lintian rpm mmdebstrap qemu-user-static
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 softhsm2 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
-.PHONY: build build-musl test check vm-test hostile stress crowd bench demo install packages clean fmt vet lint fuzz module-path libexecdir-built \
+.PHONY: build build-musl test check cover vm-test hostile stress crowd bench demo install packages clean fmt vet lint fuzz module-path libexecdir-built \
 	packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-packages products programs completions simulator demo-programs
 
 packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-packages:
@@ -120,6 +122,11 @@ check: packages-check build demo-programs packages $(BUILD)/selftests
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -tags check ./...
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -cpu 1,4 ./rm/... ./provider/... ./signer/... ./pkcs11-module/...
 	scripts/fuzz.sh $(FUZZTIME)
+
+# What programs and the module do in processes of their own is not counted.
+cover: packages-test build
+	$(GO) test $(GOCOMPILEFLAGS) -coverprofile=$(BUILD)/cover.out $(COVERED)
+	$(GO) tool cover -func=$(BUILD)/cover.out | tail -n 1
 
 vm-test: ARCHITECTURES = amd64
 vm-test: packages-vm build packages $(BUILD)/selftests
