@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 
 #include "front.h"
 #include "helper.h"
+#include "signals.h"
 
 struct connection {
 	struct ours socket;
@@ -21,11 +23,41 @@ struct connection {
 	struct connection *next;
 };
 
-/* The lock is for what follows it. Nobody who holds it waits for the helper's answer to a call. */
+/*
+ * The lock is for what follows it. Nobody who holds it waits for the helper's answer to a call, and no handler of the host's runs meanwhile: one that forks,
+ * or calls the module, would wait for the thread that it interrupts.
+ */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static sigset_t before_lock; /* the signals that its holder has blocked otherwise */
 static pthread_cond_t idle = PTHREAD_COND_INITIALIZER;
 static struct ours control = { .fd = -1 };
 static struct connection *connections;
+
+static void take_lock(void)
+{
+	sigset_t before;
+
+	tpmkey_block_signals(&before);
+	pthread_mutex_lock(&lock);
+	before_lock = before;
+}
+
+static void give_lock_back(void)
+{
+	sigset_t before = before_lock;
+
+	pthread_mutex_unlock(&lock);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Others have the lock meanwhile. */
+static void wait_for_idle_locked(void)
+{
+	sigset_t before = before_lock;
+
+	pthread_cond_wait(&idle, &lock);
+	before_lock = before;
+}
 
 /* The helper leaves when its control socket is closed. Threads that wait for it get the end of their connections to see. */
 static void end_locked(void)
@@ -57,29 +89,29 @@ CK_RV tpmkey_helper_start(void)
 {
 	CK_RV rv = CKR_OK;
 
-	pthread_mutex_lock(&lock);
+	take_lock();
 	if (!runs_locked()) {
 		end_locked();
 		rv = tpmkey_spawn_helper(&control) == 0 ? CKR_OK : CKR_FUNCTION_FAILED;
 	}
-	pthread_mutex_unlock(&lock);
+	give_lock_back();
 	return rv;
 }
 
 void tpmkey_helper_end(void)
 {
-	pthread_mutex_lock(&lock);
+	take_lock();
 	end_locked();
-	pthread_mutex_unlock(&lock);
+	give_lock_back();
 }
 
 int tpmkey_helper_runs(void)
 {
 	int runs;
 
-	pthread_mutex_lock(&lock);
+	take_lock();
 	runs = control.fd >= 0;
-	pthread_mutex_unlock(&lock);
+	give_lock_back();
 	return runs;
 }
 
@@ -150,7 +182,7 @@ static CK_RV find_locked(struct connection **found)
 			return tpmkey_is_ours(&(*found)->socket) ? CKR_OK : CKR_DEVICE_ERROR;
 		rv = connect_locked();
 		if (rv == CKR_HOST_MEMORY && connections)
-			pthread_cond_wait(&idle, &lock);
+			wait_for_idle_locked();
 		else if (rv != CKR_OK)
 			return rv;
 	}
@@ -160,13 +192,13 @@ static CK_RV take(struct connection **taken)
 {
 	CK_RV rv;
 
-	pthread_mutex_lock(&lock);
+	take_lock();
 	rv = find_locked(taken);
 	if (rv == CKR_OK)
 		(*taken)->busy = 1;
 	else if (rv == CKR_DEVICE_ERROR)
 		end_locked();
-	pthread_mutex_unlock(&lock);
+	give_lock_back();
 	return rv;
 }
 
@@ -265,14 +297,28 @@ CK_RV tpmkey_helper_call(const void *request, size_t size, void **response, size
 	if (rv != CKR_OK)
 		return rv;
 	failed = exchange(c->socket.fd, request, size, response, response_size);
-	pthread_mutex_lock(&lock);
+	take_lock();
 	rv = give_back_locked(c, failed);
-	pthread_mutex_unlock(&lock);
+	give_lock_back();
 	return rv;
 }
 
-void tpmkey_helper_before_fork(void) { pthread_mutex_lock(&lock); }
-void tpmkey_helper_after_fork_in_parent(void) { pthread_mutex_unlock(&lock); }
+/* The thread that forks, so that a child of a bare clone leaves its signals alone. */
+static pthread_t forker;
+static int forking;
+
+void tpmkey_helper_before_fork(void)
+{
+	take_lock();
+	forker = pthread_self();
+	forking = 1;
+}
+
+void tpmkey_helper_after_fork_in_parent(void)
+{
+	forking = 0;
+	give_lock_back();
+}
 
 /* The helper is the parent's. Its sockets are closed here, or it would not see the parent end. Threads that used some of them are not here. */
 void tpmkey_helper_after_fork_in_child(void)
@@ -287,4 +333,7 @@ void tpmkey_helper_after_fork_in_child(void)
 	for (c = connections; c; c = c->next)
 		tpmkey_give_up(&c->socket);
 	connections = NULL; /* not freed: malloc may not work in a handler of fork */
+	if (forking && pthread_equal(forker, pthread_self()))
+		pthread_sigmask(SIG_SETMASK, &before_lock, NULL);
+	forking = 0;
 }

@@ -1,8 +1,9 @@
 /*
  * A host that forks, as servers do: nginx's master is itself a forked child.
  *
- *   forks MODULE direct|finalize|many|uninitialized|descendants N
+ *   forks MODULE direct|finalize|many|uninitialized|descendants|handler N
  */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -140,8 +141,50 @@ static void descend(int generations)
 	CHECK(CKR_OK, f->C_Finalize(NULL));
 }
 
+static volatile sig_atomic_t forked;
+
+/* One child, and soon another: where that interrupts a call is left to chance. */
+static void fork_and_reap(int unused)
+{
+	struct itimerval soon = { .it_value = { 0, 20 + rand() % 200 } };
+	pid_t child = fork();
+	int status = -1;
+	sigset_t mask;
+
+	(void)unused;
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
+	if (child == 0)
+		_exit(sigismember(&mask, SIGUSR1));
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	if (status != 0 || sigismember(&mask, SIGUSR1))
+		failed = 1;
+	forked++;
+	setitimer(ITIMER_REAL, &soon, NULL);
+}
+
+/* A host whose handler forks, for a host with one thread, for others the C library itself may hang. Its calls go on. */
+static void handler(int n)
+{
+	struct sigaction action = { .sa_handler = fork_and_reap };
+	struct itimerval off = { 0 };
+	CK_ULONG count;
+	sigset_t mask;
+
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	sigaction(SIGALRM, &action, NULL);
+	raise(SIGALRM);
+	while (forked < 50 * n && !failed)
+		CHECK(CKR_OK, f->C_GetSlotList(CK_TRUE, NULL, &count));
+	setitimer(ITIMER_REAL, &off, NULL);
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
+	EXPECT(!failed && !sigismember(&mask, SIGALRM), "signals stay blocked");
+	CHECK(CKR_OK, f->C_Finalize(NULL));
+}
+
 static const struct mode modes[] = {
 	{ "direct", direct }, { "finalize", finalize }, { "many", many }, { "uninitialized", uninitialized }, { "descendants", descend },
+	{ "handler", handler },
 };
 
 MAIN(modes)
