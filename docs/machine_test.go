@@ -70,9 +70,7 @@ var installed = sync.OnceValues(func() (string, error) {
 // runOnMachine runs a script and gives what it said.
 func runOnMachine(t *testing.T, script string, environment ...string) (string, error) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		tpmtest.Missing(t, "root, to make a machine of its own")
-	}
+	tpmtest.Root(t, "to make a machine of its own")
 	patience, enough := context.WithTimeout(t.Context(), 3*time.Minute) // what a page waits for may never come
 	defer enough()
 	c := exec.CommandContext(patience, "/proc/self/exe")

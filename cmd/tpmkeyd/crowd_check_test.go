@@ -164,9 +164,7 @@ func (m *member) sign(by tpm2.Session) error {
 // A thousand connections of fifty users, who load keys, sign with passwords and in sessions: nobody gets an error that is no quota's, the service does not grow, and
 // the chip is left as it was.
 func TestCrowd(t *testing.T) {
-	if os.Geteuid() != 0 {
-		tpmtest.Missing(t, "root, to be many users")
-	}
+	tpmtest.Root(t, "to be many users")
 	m, spec := newSystemd(t), tpmtest.SWTPM(t)
 	path := filepath.Join(m.dir, "tpms.sock")
 	if err := errors.Join(os.Chmod(m.dir, 0o755), os.Chmod(path, socketMode)); err != nil {
@@ -301,9 +299,7 @@ func resident(t *testing.T, pid int) int {
 // Whoever connects ten thousand times as fast as he can is let in or sent away, and others notice nothing but that the machine is busy.
 func TestStormOfConnections(t *testing.T) {
 	const connects, atOnce = 10_000, 500
-	if os.Geteuid() != 0 {
-		tpmtest.Missing(t, "root, to be another user than the one who connects")
-	}
+	tpmtest.Root(t, "to be another user than the one who connects")
 	path, _, _ := start(t, tpmtest.SWTPM(t))
 	if err := os.Chmod(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)

@@ -131,9 +131,7 @@ func as(t *testing.T, who *syscall.Credential, path string) func(command []byte)
 
 // Who gets which filter: by uid, by group, also a supplementary one, by cgroup and by socket.
 func TestNamespaces(t *testing.T) {
-	if os.Geteuid() != 0 {
-		tpmtest.Missing(t, "root, to be other users")
-	}
+	tpmtest.Root(t, "to be other users")
 	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		t.Fatal(err)
@@ -230,9 +228,7 @@ func turncoat(path string) error {
 // A process that has become somebody else since it connected is asked for neither its groups nor its name: they are not the caller's. Where they make a difference he is
 // not let in.
 func TestTurncoat(t *testing.T) {
-	if os.Geteuid() != 0 {
-		tpmtest.Missing(t, "root, to be another user")
-	}
+	tpmtest.Root(t, "to be another user")
 	s := serveWith(t, "[[namespace]]\nname = \"others\"\nuid = [1000]\n[[namespace]]\nname = \"team\"\nuid = [\"0-50000\"]\ngid = [777]\nfilter = \"all\"\n")
 	c := exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), turncoatPath+"="+s.path)

@@ -25,9 +25,7 @@ func buildProgram(t *testing.T, dir, name string) string {
 
 // tpmkey run starts programs of other users with a descriptor, which has the filter that was asked for, whatever the user's own is.
 func TestRun(t *testing.T) {
-	if os.Geteuid() != 0 {
-		tpmtest.Missing(t, "root, to be another user")
-	}
+	tpmtest.Root(t, "to be another user")
 	s := serveWith(t, "")
 	tool := buildTool(t, s.dir)
 	random := `printf '\200\001\000\000\000\014\000\000\001\173\000\010' >&3; head -c 10 <&3 | od -An -tx1`
@@ -76,9 +74,7 @@ func TestRun(t *testing.T) {
 
 // Who has called sudo is whose program it is, and a user asks for nothing.
 func TestRunUnderSudo(t *testing.T) {
-	if os.Geteuid() != 0 {
-		tpmtest.Missing(t, "root, to be another user")
-	}
+	tpmtest.Root(t, "to be another user")
 	s := serveWith(t, "")
 	tool := buildTool(t, s.dir)
 	c := exec.Command(tool, "run", "-control", s.socket("control.sock"), "--", "id", "-u")

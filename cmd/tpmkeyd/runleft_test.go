@@ -15,9 +15,7 @@ import (
 
 // What root has open, and the keys of root's session, are not for the program that tpmkey run starts as another user.
 func TestRunLeavesRootsBehind(t *testing.T) {
-	if os.Geteuid() != 0 {
-		tpmtest.Missing(t, "root, to be another user")
-	}
+	tpmtest.Root(t, "to be another user")
 	runtime.LockOSThread() // whose session keyring the child gets; the thread ends with the test
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("roots\n"), 0o600); err != nil {

@@ -143,9 +143,7 @@ const roots = "[[namespace]]\nname = \"root\"\nuid = [0]\nfilter = \"all\"\n[[na
 
 // Every way over sockets in which somebody could try to get more than he was given.
 func TestWiden(t *testing.T) {
-	if os.Geteuid() != 0 {
-		tpmtest.Missing(t, "root, to be other users")
-	}
+	tpmtest.Root(t, "to be other users")
 	s := serveWith(t, roots)
 	user := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
 	plain, setuid := worldBinary(t, s.dir, 0o755), worldBinary(t, s.dir, 0o4755)
@@ -247,9 +245,7 @@ func receive(t *testing.T, fd int) *os.File {
 
 // A caller whose process has ended before he was let in is in no group that has to be looked for, and in no cgroup: his pid may be anybody's.
 func TestEndedBeforeLetIn(t *testing.T) {
-	if os.Geteuid() != 0 {
-		tpmtest.Missing(t, "root, to be another user")
-	}
+	tpmtest.Root(t, "to be another user")
 	s := &served{dir: openDir(t), log: &journal{}}
 	file, conn := s.connectAndEnd(t)
 	defer file.Close()
@@ -286,9 +282,7 @@ func (s *served) connectAndEnd(t *testing.T) (*os.File, *net.UnixConn) {
 
 // A process that ends, or becomes another user's, before it is looked at does not get round the namespace that it is in, which gives less than others get.
 func TestHiddenCaller(t *testing.T) {
-	if os.Geteuid() != 0 {
-		tpmtest.Missing(t, "root, to be another user")
-	}
+	tpmtest.Root(t, "to be another user")
 	for what, asks := range map[string]string{"cgroup": `cgroup = ["/"]`, "group": `gid = [777]`} {
 		s := serveWith(t, "[[namespace]]\nname = \"less\"\nuid = [1000]\n"+asks+"\nfilter = \"use\"\n")
 		gone, accepted := s.connectAndEnd(t)

@@ -54,3 +54,11 @@ func Missing(t testing.TB, why string) {
 	}
 	t.Skip("missing: ", why)
 }
+
+// Root skips the test where it does not run as root, wherever that is: make test tells how many that were. Why begins with "to".
+func Root(t testing.TB, why string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, ", why)
+	}
+}
