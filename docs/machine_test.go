@@ -52,6 +52,9 @@ var installDir string
 
 var installed = sync.OnceValues(func() (string, error) {
 	built, err := filepath.Glob("../build/*")
+	if err != nil {
+		return "", err
+	}
 	for _, file := range built {
 		os.Stat(file) // so that go test runs anew when they have changed
 	}

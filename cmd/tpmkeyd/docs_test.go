@@ -1,9 +1,7 @@
 package main
 
 import (
-	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -23,28 +21,6 @@ func written(t *testing.T, page, file string) string {
 		t.Fatalf("%s does not write %s", page, file)
 	}
 	return content
-}
-
-// startMetrics has the program that tells metrics do so at a socket that it is handed, until the test ends.
-func startMetrics(t *testing.T, s *served) {
-	t.Helper()
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.socket("metrics.sock")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	l.SetUnlinkOnClose(false)
-	file, err := l.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	c := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, buildProgram(t, s.dir, "tpmkeyd-metrics"), "-control", s.socket("control.sock"))
-	c.Env, c.ExtraFiles, c.Stderr = append(os.Environ(), "LISTEN_FDS=1"), []*os.File{file}, os.Stderr
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Process.Kill(); c.Wait(); os.Remove(s.socket("metrics.sock")) })
 }
 
 const page = "../../docs/tpmkeyd.md"
