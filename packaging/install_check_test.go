@@ -33,9 +33,9 @@ func rpm(arch string) string { return "tpmkey-" + version.Number + "-1." + arch 
 // What systemd, udev and the kernel are asked for.
 const (
 	reload  = "systemctl --system daemon-reload\n"
-	start   = "systemctl --quiet --system start tpmkeyd.socket tpmkeyd-control.socket\n"
+	start   = "systemctl --quiet --system start tpmkeyd.socket tpmkeyd-control.socket tpmkeyd-metrics.socket\n"
 	restart = "systemctl try-restart tpmkeyd.service\n"
-	stop    = "systemctl stop tpmkeyd.socket tpmkeyd-control.socket tpmkeyd.service\n"
+	stop    = "systemctl stop tpmkeyd.socket tpmkeyd-control.socket tpmkeyd-metrics.socket tpmkeyd.service\n"
 	device  = "udevadm control --reload\nmodprobe -q cuse\nudevadm trigger --subsystem-match=misc --sysname-match=cuse\n"
 )
 
@@ -106,11 +106,13 @@ func nextVersion(t *testing.T) string {
 func checkInstalled(t *testing.T, r root, files []string) {
 	t.Helper()
 	for _, want := range []string{
-		"-rwxr-xr-x /usr/bin/tpmkey", "-rwxr-xr-x /usr/sbin/tpmkeyd", "-rwxr-xr-x /usr/libexec/tpmkey/tpmkey-pkcs11-helper", "-rwxr-xr-x /usr/libexec/tpmkey/tpmkey-probe",
+		"-rwxr-xr-x /usr/bin/tpmkey", "-rwxr-xr-x /usr/sbin/tpmkeyd", "-rwxr-xr-x /usr/sbin/tpmkeyd-metrics", "-rwxr-xr-x /usr/libexec/tpmkey/tpmkey-pkcs11-helper", "-rwxr-xr-x /usr/libexec/tpmkey/tpmkey-probe",
 		"-rw-r--r-- /usr/lib/x86_64-linux-gnu/pkcs11/tpmkey-pkcs11.so", "-rw-r--r-- /usr/share/p11-kit/modules/tpmkey.module",
 		"-rw-r--r-- /usr/lib/udev/rules.d/60-tpmkeyd.rules", "-rw-r--r-- /usr/lib/modules-load.d/tpmkeyd.conf", "-rw-r--r-- /usr/include/tpms.h",
 		"-rw-r--r-- /usr/lib/systemd/system/tpmkeyd.service", "-rw-r--r-- /usr/lib/systemd/system/tpmkeyd.socket", "-rw-r--r-- /usr/lib/systemd/system/tpmkeyd-control.socket",
+		"-rw-r--r-- /usr/lib/systemd/system/tpmkeyd-metrics.service", "-rw-r--r-- /usr/lib/systemd/system/tpmkeyd-metrics.socket",
 		"Lrwxrwxrwx /usr/lib/systemd/system/sockets.target.wants/tpmkeyd.socket", "Lrwxrwxrwx /usr/lib/systemd/system/sockets.target.wants/tpmkeyd-control.socket",
+		"Lrwxrwxrwx /usr/lib/systemd/system/sockets.target.wants/tpmkeyd-metrics.socket",
 		"-rw-r--r-- /usr/share/bash-completion/completions/tpmkey", "-rw-r--r-- /usr/share/zsh/vendor-completions/_tpmkey", "-rw-r--r-- /usr/share/fish/vendor_completions.d/tpmkey.fish",
 		"drwxr-xr-x /usr/share/doc/tpmkey",
 	} {
@@ -148,7 +150,7 @@ func checkRPM(t *testing.T, r root) {
 		r.must(exec.Command("rpm", append([]string{"--root", r.dir, "--nodeps", "--force-debian", "--nosignature"}, args...)...))
 	}
 	manager("-i", built(t, rpm("x86_64")))
-	if calls, want := r.calls(), "systemctl daemon-reload\nsystemctl start tpmkeyd.socket tpmkeyd-control.socket\n"+device; calls != want {
+	if calls, want := r.calls(), "systemctl daemon-reload\nsystemctl start tpmkeyd.socket tpmkeyd-control.socket tpmkeyd-metrics.socket\n"+device; calls != want {
 		t.Errorf("rpm -i: asked for\n%swant\n%s", calls, want)
 	}
 	for _, path := range []string{"/usr/lib64/pkcs11/tpmkey-pkcs11.so", "/usr/share/zsh/site-functions/_tpmkey", "/usr/lib/systemd/system/sockets.target.wants/tpmkeyd.socket"} {
