@@ -14,6 +14,7 @@ import (
 // Go's poller watches, the kernel's TPM device was seen to give empty answers.
 type conn struct {
 	stream bool // a socket, on which a response may come in pieces; a device gives it whole
+	broker bool // tpmkeyd's socket: it lets everybody connect, and ends the connections of those whom it refuses
 
 	mu     sync.Mutex // one command at a time
 	buffer [wire.MaxCommand]byte
@@ -24,7 +25,10 @@ type conn struct {
 	closed bool
 }
 
-var errClosed = errors.New("the device is closed")
+var (
+	errClosed      = errors.New("the device is closed")
+	errOtherClosed = errors.New("the other side closed")
+)
 
 func newConn(fd int, stream bool) *conn { return &conn{fd: fd, stream: stream} }
 
@@ -37,13 +41,27 @@ func (c *conn) Send(command []byte) ([]byte, error) {
 	}
 	defer c.end()
 	if err := c.write(command); err != nil {
-		return nil, err
+		return nil, c.explain(err)
 	}
 	n, err := c.read()
 	if err != nil {
-		return nil, err
+		return nil, c.explain(err)
 	}
 	return append([]byte(nil), c.buffer[:n]...), nil
+}
+
+// explain says where the reason stands when tpmkeyd has ended the connection: TPM framing has no room for it.
+func (c *conn) explain(err error) error {
+	if c.broker && !c.isClosed() && (errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, errOtherClosed)) {
+		return fmt.Errorf("%w; tpmkeyd refused this connection or has ended: its journal says why (journalctl -u tpmkeyd)", err)
+	}
+	return err
+}
+
+func (c *conn) isClosed() bool {
+	c.state.Lock()
+	defer c.state.Unlock()
+	return c.closed
 }
 
 // Close ends the connection. A Send that waits on a socket returns at once; one that waits on a device cannot be woken, and closes the
@@ -115,7 +133,7 @@ func (c *conn) read() (int, error) {
 		case m == 0 && !c.stream:
 			return 0, errors.New("read: it gave no response; it is no TPM")
 		case m == 0:
-			return 0, fmt.Errorf("read: the other side closed after %d bytes of a response", n)
+			return 0, fmt.Errorf("read: %w after %d bytes of a response", errOtherClosed, n)
 		}
 		n += m
 		h, whole := wire.ParseHeader(c.buffer[:n])

@@ -2,6 +2,7 @@ package device
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -42,5 +43,40 @@ func dribble(fd int, stream []byte, piece int) {
 			return
 		}
 		stream = stream[n:]
+	}
+}
+
+// Whom tpmkeyd refuses it can tell nothing in TPM framing, so the error says where the reason stands; of others' sockets it does not.
+func TestRefused(t *testing.T) {
+	for _, row := range []struct {
+		broker, reads bool
+		want          string
+	}{
+		{true, true, "read: the other side closed after 0 bytes of a response; tpmkeyd refused this connection or has ended: its journal says why"},
+		{true, false, "write: broken pipe; tpmkeyd refused"},
+		{false, true, "read: the other side closed after 0 bytes of a response"},
+	} {
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newConn(fds[0], true)
+		c.broker = row.broker
+		if row.reads {
+			err = unix.Shutdown(fds[1], unix.SHUT_WR)
+		} else {
+			err = unix.Close(fds[1])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Send([]byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x7b, 0, 2})
+		if err == nil || !strings.HasPrefix(err.Error(), row.want) || !row.broker && err.Error() != row.want {
+			t.Errorf("%+v: %v", row, err)
+		}
+		c.Close()
+		if row.reads {
+			unix.Close(fds[1])
+		}
 	}
 }

@@ -196,7 +196,9 @@ func connectUnix(s Spec, check func(fd int, path string) error) (rm.Chip, error)
 		unix.Close(fd)
 		return nil, fmt.Errorf("open %s: %w", s, err)
 	}
-	return newConn(fd, true), nil
+	c := newConn(fd, true)
+	c.broker = s.kind == brokerSocket
+	return c, nil
 }
 
 func connectTCP(s Spec) (rm.Chip, error) {
