@@ -76,9 +76,29 @@ func explain(err error) error {
 	var wrong *toml.DecodeError
 	if errors.As(err, &wrong) {
 		line, _ := wrong.Position()
+		if key := wrong.Key(); len(key) == 2 && strings.Contains(wrong.Error(), "cannot decode") { // the library tells of types of Go
+			return fmt.Errorf("line %d: %s: %s", line, key[1], kinds(key[1]))
+		}
 		return fmt.Errorf("line %d: %s", line, strings.TrimPrefix(wrong.Error(), "toml: "))
 	}
 	return err
+}
+
+// kinds says how the value of a key is written.
+func kinds(key string) string {
+	switch key {
+	case "uid", "gid":
+		return `it takes a list, like [1000, "2000-2999"]`
+	case "cgroup":
+		return `it takes a list, like ["/system.slice/nginx.service"]`
+	case "vtpm":
+		return "it takes true or false"
+	case "socket-mode":
+		return `it takes text in quotation marks, like "0660"`
+	case "name", "socket", "socket-owner", "socket-group", "filter":
+		return "it takes text in quotation marks"
+	}
+	return "it takes a whole number, without quotation marks"
 }
 
 // A field is a key and how it is taken over.
