@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/common/expfmt"
+	"golang.org/x/sys/unix"
 
 	"tpmkey.example/internal/control"
 )
@@ -62,7 +65,12 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 // gatherer asks tpmkeyd, and gives what it tells together with what the kernel tells of its process.
 func (m metrics) gatherer() (prometheus.Gatherer, error) {
 	u, err := control.AskUsage(m.control)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("ask tpmkeyd: %w: only root sees who uses the TPM; put sudo before it", err)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+		return nil, fmt.Errorf("ask tpmkeyd: %w; tpmkeyd does not run there: sudo systemctl start tpmkeyd", err)
+	case err != nil:
 		return nil, fmt.Errorf("ask tpmkeyd: %w", err)
 	}
 	registry := prometheus.NewRegistry()

@@ -163,7 +163,7 @@ func TestMetrics(t *testing.T) {
 // Without a tpmkeyd there is an error and no metrics, and the next time may be better.
 func TestNoTpmkeyd(t *testing.T) {
 	var out, problems bytes.Buffer
-	if code := command([]string{"-control", "/nowhere"}, &out, &problems); code != exitFailed || out.Len() > 0 || !strings.Contains(problems.String(), "tpmkeyd-metrics: error: ask tpmkeyd: ") {
+	if code := command([]string{"-control", "/nowhere"}, &out, &problems); code != exitFailed || out.Len() > 0 || !strings.Contains(problems.String(), "tpmkeyd-metrics: error: ask tpmkeyd: ") || !strings.Contains(problems.String(), "; tpmkeyd does not run there: sudo systemctl start tpmkeyd") {
 		t.Errorf("exit code %d: %s%s", code, &out, &problems)
 	}
 	s := start(t, "-control /nowhere", 0o600)
