@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 
+	"tpmkey.example/provider"
 	"tpmkey.example/rm/device"
 )
 
@@ -48,7 +49,7 @@ func managerOf(d *device.Device) string {
 
 // describeChip reads what the chip says of its maker (TPM2_GetCapability, Part 3, 30.2; properties in Part 2, 6.13).
 func describeChip(d *device.Device) (string, error) {
-	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapTPMProperties, Property: uint32(tpm2.TPMPTManufacturer), PropertyCount: 8}.Execute(d)
+	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapTPMProperties, Property: uint32(tpm2.TPMPTManufacturer), PropertyCount: 8}.Execute(provider.Legible(d))
 	if err != nil {
 		return "", fmt.Errorf("read the properties of %s: %w", d.Spec(), err)
 	}
