@@ -14,6 +14,7 @@ import (
 
 	"tpmkey.example/filter"
 	"tpmkey.example/namespace"
+	"tpmkey.example/rm/device"
 )
 
 const namespaceDetails = `
@@ -146,6 +147,9 @@ func (t *tool) testNamespace(set *namespace.Set, who string) error {
 	n, refused := set.Of(c)
 	if set.AsksForCgroups() && c.Cgroups == nil {
 		t.say("hint: some namespaces ask for a cgroup and were passed over; name one: -cgroup /user.slice/")
+	}
+	if s := t.namespace.socket; s != "" && "broker:"+s != device.DefaultBroker && !slices.ContainsFunc(set.Namespaces, func(n namespace.Namespace) bool { return n.Socket != nil && n.Socket.Path == s }) {
+		t.say("hint: no namespace has the socket %s: this holds only if it is the one for everybody (tpmkeyd -listen)", s)
 	}
 	switch {
 	case t.json:
