@@ -12,7 +12,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"golang.org/x/sys/unix"
+
 	"tpmkey.example/filter"
+	"tpmkey.example/internal/shell"
 	"tpmkey.example/namespace"
 	"tpmkey.example/rm/device"
 )
@@ -85,6 +88,9 @@ func (t *tool) readNamespaces() (*namespace.Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	if path == namespace.Path {
+		t.hintUntrusted(path)
+	}
 	set, err := namespace.Parse(text, t.readGranted)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", fileName(path), err)
@@ -98,7 +104,17 @@ func (t *tool) readGranted(path string) (*filter.Filter, error) {
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, nil
 	}
+	t.hintUntrusted(path)
 	return f, err
+}
+
+// hintUntrusted says of a file that tpmkeyd, which is root's, takes no orders from.
+func (t *tool) hintUntrusted(path string) {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) == nil && (st.Uid != 0 || st.Mode&0o022 != 0) {
+		file := shell.Word(path)
+		t.say("hint: tpmkeyd does not read %s, since others may write it; run: chown root %s && chmod 644 %s", path, file, file)
+	}
 }
 
 func (t *tool) listNamespaces(set *namespace.Set, _ string) error {
