@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"os"
 	"os/signal"
@@ -93,10 +94,18 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	if err := run(o); err != nil {
-		fmt.Fprintf(stderr, "tpmkeyd: error: %v\n", err)
+		fmt.Fprintf(stderr, "tpmkeyd: error: %v\n", forRoot(err, os.Geteuid()))
 		return exitFailed
 	}
 	return 0
+}
+
+// forRoot says to others what is the matter when they may not do something.
+func forRoot(err error, uid int) error {
+	if uid != 0 && errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w; the service is root's: put sudo before it", err)
+	}
+	return err
 }
 
 // options are what the flags say.

@@ -2,8 +2,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"tpmkey.example/internal/version"
 )
@@ -31,6 +35,24 @@ func TestCommandLines(t *testing.T) {
 		}
 		if want := min(len(row.fails), 1); strings.Count(stderr.String(), "\n") != want || (stdout.Len() > 0) == (want > 0) {
 			t.Errorf("tpmkeyd %s says %q and %q", row.args, &stdout, &stderr)
+		}
+	}
+}
+
+// Whoever starts it by hand and is not root is told so, and root is not.
+func TestForRoot(t *testing.T) {
+	denied := fmt.Errorf("listen: %w", &fs.PathError{Op: "open", Path: "/run/tpmkey/tpms.sock.lock", Err: unix.EACCES})
+	for _, row := range []struct {
+		err  error
+		uid  int
+		want string
+	}{
+		{denied, 1000, "listen: open /run/tpmkey/tpms.sock.lock: permission denied; the service is root's: put sudo before it"},
+		{denied, 0, denied.Error()},
+		{fs.ErrNotExist, 1000, fs.ErrNotExist.Error()},
+	} {
+		if got := forRoot(row.err, row.uid).Error(); got != row.want {
+			t.Errorf("%v of %d: %s", row.err, row.uid, got)
 		}
 	}
 }
