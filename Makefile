@@ -7,6 +7,7 @@
 # make stress   an hour of all that a host can do at once, whose memory must not grow; SECONDS=
 # make crowd    a thousand connections for ten minutes, and tpmkeyd killed 500 times
 # make bench    TPM commands and times, beside what they must reach
+# make vulnerabilities  what the Go vulnerability database knows of code that is called; make check does it too
 # make cover    how many statements of each package its tests reach, and of all
 # make install  PREFIX=/usr DESTDIR=; every folder below can be set
 # make packages deb and rpm for ARCHITECTURES="amd64 arm64", in build/packages
@@ -29,6 +30,9 @@ NFPM ?= github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 export NFPM
 ARCHITECTURES ?= amd64 arm64
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK ?= golang.org/x/vuln/cmd/govulncheck@v1.9.0
+# Not one version: what is known changes, not the project.
+VULNDB ?= golang.org/x/vulndb@latest
 FUZZTIME ?= 30s
 COMMANDS ?= 1000000
 SEED ?= $(shell date +%s)
@@ -66,13 +70,13 @@ GOBUILDFLAGS ?= $(GOCOMPILEFLAGS) -ldflags '-s -w -buildid= -B none'
 packages_build := gcc libc6-dev libssl-dev libp11-kit-dev
 packages_demo := $(packages_build) openssh-client openssh-server openssl
 packages_test := $(packages_demo) zsh fish swtpm tpm2-tools tpm2-openssl opensc gnutls-bin p11-kit libnss3-dev netcat-openbsd curl shellcheck mandoc procps
-packages_check := $(packages_test) musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless git pkg-config libnss3-tools openvpn strongswan-pki libstrongswan-extra-plugins systemd cryptsetup-bin haproxy strongswan-swanctl strongswan-charon hostapd eapoltest
+packages_check := $(packages_test) jq musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless git pkg-config libnss3-tools openvpn strongswan-pki libstrongswan-extra-plugins systemd cryptsetup-bin haproxy strongswan-swanctl strongswan-charon hostapd eapoltest
 packages_vm := $(packages_build) swtpm qemu-system-x86 linux-image-amd64 linux-source-6.1 busybox-static python3.11 openssh-client openssh-server openssl tpm2-tools
 packages_packages := $(packages_build) gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 packages_check += $(packages_vm) $(packages_packages) lintian rpm mmdebstrap qemu-user-static
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 softhsm2 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
-.PHONY: build build-musl test check cover vm-test hostile stress crowd bench demo install packages clean fmt vet lint fuzz module-path libexecdir-built \
+.PHONY: build build-musl test check vulnerabilities cover vm-test hostile stress crowd bench demo install packages clean fmt vet lint fuzz module-path libexecdir-built \
 	packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-packages products programs completions simulator demo-programs
 
 packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-packages:
@@ -118,10 +122,14 @@ vet:
 	$(GO) vet $(GOCOMPILEFLAGS) ./...
 	$(GO) vet $(GOCOMPILEFLAGS) -tags check,bench,vm ./...
 
-check: packages-check build demo-programs packages $(BUILD)/selftests
+check: packages-check build demo-programs packages $(BUILD)/selftests vulnerabilities
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -tags check ./...
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -cpu 1,4 ./rm/... ./provider/... ./signer/... ./pkcs11-module/...
 	scripts/fuzz.sh $(FUZZTIME)
+
+# As make check does.
+vulnerabilities: packages-check
+	scripts/vulnerabilities.sh $(GOVULNCHECK) $(VULNDB)
 
 # What programs and the module do in processes of their own is not counted.
 cover: packages-test build
