@@ -62,24 +62,23 @@ func TestVirtualMachine(t *testing.T) {
 	}
 }
 
-// kernel is the newest of Debian's that is installed, and its release.
-func kernel(t *testing.T) (path, release string) {
+// kernel is Debian's, as make unpacks it, and the folder of its modules.
+func kernel(t *testing.T) (path, modules string) {
 	t.Helper()
-	paths, err := filepath.Glob("/boot/vmlinuz-*-amd64")
-	if err != nil || len(paths) == 0 {
-		tpmtest.Missing(t, "no /boot/vmlinuz-*-amd64: install linux-image-amd64")
+	const boot = "../build/kernel/boot/vmlinuz-"
+	paths, err := filepath.Glob(boot + "*-amd64")
+	if err != nil || len(paths) != 1 {
+		tpmtest.Missing(t, "no "+boot+"*-amd64: run make build/kernel")
 	}
-	slices.Sort(paths)
-	path = paths[len(paths)-1]
-	return path, strings.TrimPrefix(path, "/boot/vmlinuz-")
+	return paths[0], filepath.Join("../build/kernel/lib/modules", strings.TrimPrefix(paths[0], boot), "kernel")
 }
 
 func makeImage(t *testing.T, dir string) []byte {
 	t.Helper()
 	i := newImage(t)
-	_, release := kernel(t)
+	_, folder := kernel(t)
 	for _, m := range modules {
-		i.copyAs("/modules/"+filepath.Base(m), "/lib/modules/"+release+"/kernel/"+m)
+		i.copyAs("/modules/"+filepath.Base(m), filepath.Join(folder, m))
 	}
 	i.copyNamed(programs...)
 	i.copyProgram("/usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0")
