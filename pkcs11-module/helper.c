@@ -303,22 +303,8 @@ CK_RV tpmkey_helper_call(const void *request, size_t size, void **response, size
 	return rv;
 }
 
-/* The thread that forks, so that a child of a bare clone leaves its signals alone. */
-static pthread_t forker;
-static int forking;
-
-void tpmkey_helper_before_fork(void)
-{
-	take_lock();
-	forker = pthread_self();
-	forking = 1;
-}
-
-void tpmkey_helper_after_fork_in_parent(void)
-{
-	forking = 0;
-	give_lock_back();
-}
+void tpmkey_helper_before_fork(void) { take_lock(); }
+void tpmkey_helper_after_fork_in_parent(void) { give_lock_back(); }
 
 /* The helper is the parent's. Its sockets are closed here, or it would not see the parent end. Threads that used some of them are not here. */
 void tpmkey_helper_after_fork_in_child(void)
@@ -333,7 +319,4 @@ void tpmkey_helper_after_fork_in_child(void)
 	for (c = connections; c; c = c->next)
 		tpmkey_give_up(&c->socket);
 	connections = NULL; /* not freed: malloc may not work in a handler of fork */
-	if (forking && pthread_equal(forker, pthread_self()))
-		pthread_sigmask(SIG_SETMASK, &before_lock, NULL);
-	forking = 0;
 }

@@ -105,7 +105,7 @@ func noHelpers(t testing.TB) {
 
 // Hosts that fork.
 func TestForks(t *testing.T) {
-	for mode, n := range map[string]int{"direct": children, "finalize": children, "many": signatures, "uninitialized": 10000, "descendants": 3} {
+	for mode, n := range map[string]int{"direct": children, "finalize": children, "many": signatures, "uninitialized": 10000, "descendants": 3, "interrupted": 20} {
 		t.Run(mode, func(t *testing.T) { newShared(t).runHost(t, "forks", mode, n) })
 	}
 }

@@ -19,7 +19,7 @@ func TestMusl(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []struct{ host, mode string }{
-		{"host", "null"}, {"host", "closed"}, {"host", "threads"}, {"host", "fork"}, {"disturb", "load"}, {"disturb", "signals"}, {"forks", "descendants"}, {"forks", "handler"},
+		{"host", "null"}, {"host", "closed"}, {"host", "threads"}, {"host", "fork"}, {"disturb", "load"}, {"disturb", "signals"}, {"forks", "descendants"}, {"forks", "handler"}, {"forks", "interrupted"},
 	} {
 		t.Run(row.host+" "+row.mode, func(t *testing.T) {
 			s := newShared(t)

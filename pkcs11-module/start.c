@@ -45,30 +45,50 @@ enum core { nowhere, here, elsewhere };
 static _Atomic enum core core;
 static _Atomic pid_t process; /* that core is true of, since it is not nowhere */
 
+/* The thread that forks, whose signals a child of a bare clone leaves alone, and those that it has blocked otherwise. */
+static pthread_t forker;
+static int forking;
+static sigset_t forker_blocks;
+
+/* The host's handlers wait until the locks are given back: one that forks, or calls the module, would wait for the thread that it interrupts. */
 static void before_fork(void)
 {
+	sigset_t before;
+
+	tpmkey_block_signals(&before);
 	pthread_mutex_lock(&starting);
+	forker_blocks = before;
+	forker = pthread_self();
+	forking = 1;
 	tpmkey_helper_before_fork();
 	tpmkey_signals_before_fork();
 }
 
 static void after_fork_in_parent(void)
 {
+	sigset_t before = forker_blocks;
+
 	tpmkey_signals_after_fork_in_parent();
 	tpmkey_helper_after_fork_in_parent();
+	forking = 0;
 	pthread_mutex_unlock(&starting);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void after_fork_in_child(void)
 {
 	static const pthread_mutex_t new_lock = PTHREAD_MUTEX_INITIALIZER;
+	int forked = forking && pthread_equal(forker, pthread_self());
 
 	starting = new_lock;
+	forking = 0;
 	tpmkey_helper_after_fork_in_child();
 	tpmkey_signals_after_fork_in_child();
 	if (atomic_load(&core) != nowhere)
 		atomic_store(&core, elsewhere);
 	atomic_store(&process, getpid());
+	if (forked)
+		pthread_sigmask(SIG_SETMASK, &forker_blocks, NULL);
 }
 
 /* Not at the first C_Initialize: another thread may fork meanwhile. */

@@ -1,7 +1,7 @@
 /*
  * A host that forks, as servers do: nginx's master is itself a forked child.
  *
- *   forks MODULE direct|finalize|many|uninitialized|descendants|handler N
+ *   forks MODULE direct|finalize|many|uninitialized|descendants|handler|interrupted N
  */
 #include <errno.h>
 #include <pthread.h>
@@ -182,9 +182,53 @@ static void handler(int n)
 	CHECK(CKR_OK, f->C_Finalize(NULL));
 }
 
+static int interrupts;
+
+/* Where the module has its locks: it was loaded later, so that its own handler has run. */
+static void in_fork(void)
+{
+	if (interrupts)
+		raise(SIGUSR1);
+}
+
+__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(in_fork, NULL, NULL); }
+
+static volatile sig_atomic_t called;
+
+static void call(int unused)
+{
+	(void)unused;
+	if (f->C_Initialize(NULL) != CKR_CRYPTOKI_ALREADY_INITIALIZED)
+		failed = 1;
+	called++;
+}
+
+/* A host whose handler calls the module, and comes while the host forks. */
+static void interrupted(int n)
+{
+	struct sigaction action = { .sa_handler = call };
+	int i;
+
+	alarm(120);
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	sigaction(SIGUSR1, &action, NULL);
+	interrupts = 1;
+	for (i = 0; i < n; i++) {
+		sigset_t mask;
+
+		if (fork() == 0) {
+			pthread_sigmask(SIG_BLOCK, NULL, &mask);
+			_exit(sigismember(&mask, SIGUSR1));
+		}
+		reap();
+	}
+	EXPECT(called == n, "%d of %d signals came", (int)called, n);
+	CHECK(CKR_OK, f->C_Finalize(NULL));
+}
+
 static const struct mode modes[] = {
 	{ "direct", direct }, { "finalize", finalize }, { "many", many }, { "uninitialized", uninitialized }, { "descendants", descend },
-	{ "handler", handler },
+	{ "handler", handler }, { "interrupted", interrupted },
 };
 
 MAIN(modes)
