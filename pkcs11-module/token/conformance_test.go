@@ -37,7 +37,7 @@ func TestConformance(t *testing.T) {
 	sha256, pkcs, hashed, raw := mech(CKM_SHA256, nil), mech(CKM_RSA_PKCS, nil), mech(CKM_SHA256_RSA_PKCS, nil), mech(CKM_RSA_X_509, nil)
 
 	call := func(want CKR, function int, fields ...field) step { return step{want, function, fields} }
-	check := sha1.Sum(der)
+	check, part := sha1.Sum(der), make([]byte, 200) // two of which are more than fits
 	certificate := func(more ...attribute) field {
 		return attrs(append([]attribute{{CKA_CLASS, number(CKO_CERTIFICATE)}, {CKA_CERTIFICATE_TYPE, number(CKC_X_509)}, {CKA_SUBJECT, []byte("0")}, {CKA_VALUE, der}}, more...)...)
 	}
@@ -53,6 +53,11 @@ func TestConformance(t *testing.T) {
 		"5.2: and of a digest": {
 			call(CKR_OK, fnDigestInit, sha256), call(CKR_OK, fnDigest, str(data), ask()), call(CKR_BUFFER_TOO_SMALL, fnDigest, str(data), have(31)),
 			call(CKR_OK, fnDigest, str(data), have(32)), call(CKR_OPERATION_NOT_INITIALIZED, fnDigestUpdate, str(data)),
+		},
+		"5.2: a part is not taken when its size is asked for": {
+			call(CKR_OK, fnEncryptInit, pkcs, public), call(CKR_OK, fnEncryptUpdate, str(part), ask()), call(CKR_OK, fnEncryptUpdate, str(part), have(0)),
+			call(CKR_OK, fnEncryptFinal, have(256)), call(CKR_OK, fnEncryptInit, pkcs, public), call(CKR_OK, fnEncryptUpdate, str(part), ask()),
+			call(CKR_OK, fnEncrypt, str(part), have(256)),
 		},
 		"5.6.5: no state of nothing": {call(CKR_OPERATION_NOT_INITIALIZED, fnGetOperationState, have(100))},
 		"5.6.5: no state of a search": {

@@ -202,28 +202,44 @@ func (o *operation) publicOperation(in []byte) []byte {
 
 // update takes a part of the data of the operation that is under way.
 func (s *session) update(k kind, r *request) CKR {
-	part, o := r.bytes(), s.running(k)
-	switch {
-	case o == nil:
-		return CKR_OPERATION_NOT_INITIALIZED
-	case r.bad:
-		s.cancel(k)
-		return CKR_ARGUMENTS_BAD
-	case o.atOnce:
-		s.cancel(k)
-		return CKR_OPERATION_ACTIVE
+	part := r.bytes()
+	o, rv := s.partly(k, r)
+	if rv == CKR_OK {
+		o.begun = true
+		o.add(part)
 	}
-	o.begun = true
-	o.add(part)
-	return CKR_OK
+	return rv
 }
 
-// updateWithoutOutput is update for operations that answer nothing before the end, and have room for it.
+// updateWithoutOutput is update for operations that answer nothing before the end, and have room for it. A host that asks for the size gives the part again
+// (5.2).
 func (s *session) updateWithoutOutput(k kind, r *request, out *response) CKR {
-	if rv := s.update(k, r); rv != CKR_OK {
+	part, to := r.bytes(), r.room()
+	o, rv := s.partly(k, r)
+	if rv != CKR_OK {
 		return rv
 	}
-	return out.fill(r.room(), nil)
+	if to.wanted {
+		o.begun = true
+		o.add(part)
+	}
+	return out.fill(to, nil)
+}
+
+// partly is the operation of a function that takes a part of the data.
+func (s *session) partly(k kind, r *request) (*operation, CKR) {
+	o := s.running(k)
+	switch {
+	case o == nil:
+		return nil, CKR_OPERATION_NOT_INITIALIZED
+	case r.bad:
+		s.cancel(k)
+		return nil, CKR_ARGUMENTS_BAD
+	case o.atOnce:
+		s.cancel(k)
+		return nil, CKR_OPERATION_ACTIVE
+	}
+	return o, CKR_OK
 }
 
 // whole is the operation of a function that takes all data at once. It is not for one in several parts, which goes on (5.8 to 5.13).
