@@ -72,8 +72,9 @@ func (s *server) makeDescriptor(conn *net.UnixConn) (theirs int, a control.Answe
 		c.leave()
 		return -1, a, err
 	}
+	s.refuseDescriptors(ours)
 	s.clients.Go(func() {
-		g := newGuest(ours)
+		g := s.newGuest(ours)
 		s.note(g)
 		defer s.forget(g)
 		s.attend(g, c)

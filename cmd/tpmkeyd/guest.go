@@ -11,26 +11,42 @@ import (
 )
 
 // A client may send descriptors along with its bytes (SCM_RIGHTS, unix(7)). Nobody here takes them: they end with the bytes, read or not. But if they are the last of
-// their kind, the end of one may take as long as its sender likes (SO_LINGER, socket(7)), and whoever lets go of it waits in the kernel.
+// their kind, the end of one may take as long as its sender likes (SO_LINGER, socket(7)), and whoever lets go of it waits in the kernel. Linux 6.16 and later refuses
+// them to their sender (SO_PASSRIGHTS). Before that they must be looked for.
+
+// refuseDescriptors has the kernel take none for a connection, or for those that are made to a listener from now on, where it can.
+func (s *server) refuseDescriptors(of syscall.Conn) {
+	socketOption(of, func(fd int) (any, error) { return nil, unix.SetsockoptInt(fd, unix.SOL_SOCKET, s.passRights, 0) })
+}
 
 // A guest is a connection whose client makes nobody wait who reads from it or closes it.
 type guest struct {
 	*net.UnixConn
-	raw syscall.RawConn
+	raw   syscall.RawConn
+	clean bool // the kernel has taken no descriptor for it, and will not
 }
 
-// newGuest has bytes that are sent out of band stay among the others: they come with descriptors too, and else are passed over when they are looked at and dropped
-// when what is behind them is read.
-func newGuest(conn *net.UnixConn) *guest {
-	raw, _ := conn.SyscallConn() // an error is for what never was a connection
-	raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_OOBINLINE, 1) })
-	return &guest{conn, raw}
+// newGuest asks whether the connection was made under a refusal: the listener hands that down. Where it was not, bytes that are sent out of band stay among the
+// others: they come with descriptors too, and else are passed over when they are looked at and dropped when what is behind them is read.
+func (s *server) newGuest(conn *net.UnixConn) *guest {
+	g := &guest{UnixConn: conn}
+	g.raw, _ = conn.SyscallConn() // an error is for what never was a connection
+	g.raw.Control(func(fd uintptr) {
+		taken, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, s.passRights)
+		if g.clean = err == nil && taken == 0; !g.clean {
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_OOBINLINE, 1)
+		}
+	})
+	return g
 }
 
 var errDescriptors = errors.New("descriptors came with its bytes; tpmkeyd takes none")
 
 // Read is net.Conn's. Bytes with descriptors stay unread.
 func (g *guest) Read(b []byte) (n int, err error) {
+	if g.clean {
+		return g.UnixConn.Read(b)
+	}
 	errWait := g.raw.Read(func(fd uintptr) bool {
 		n, err = readSeen(int(fd), b)
 		return err != unix.EAGAIN
@@ -65,6 +81,9 @@ func (g *guest) hangUp() {
 
 // Close is net.Conn's. What was not read is left to a thread that ends.
 func (g *guest) Close() error {
+	if g.clean {
+		return g.UnixConn.Close()
+	}
 	g.hangUp()
 	unread, err := socketOption(g.UnixConn, func(fd int) (int, error) { return unix.IoctlGetInt(fd, unix.TIOCINQ) })
 	if err != nil || unread == 0 {

@@ -81,7 +81,7 @@ func poison(t *testing.T, path string, s sending) net.Conn {
 
 const noCommand = "\x80\x01\x00\x00\x00\x05\x00\x00\x01\x7b" // five bytes, it says
 
-// Descriptors of a client make nobody wait, neither other clients nor whoever stops the service.
+// Descriptors of a client make nobody wait, neither other clients nor whoever stops the service, also where the kernel takes them.
 func TestLingeringDescriptor(t *testing.T) {
 	command, long := string(getRandom(16)), strings.Repeat("x", wire.MaxCommand)
 	busy := strings.Repeat(command, 1000) // more than there is room for answers that nobody reads yet: the rest waits
@@ -99,7 +99,7 @@ func TestLingeringDescriptor(t *testing.T) {
 		{"out of band, not read", sending{before: busy + noCommand + long, with: "x", flags: unix.MSG_OOB}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			path, _, stop := start(t, tpmtest.SWTPM(t))
+			path, _, stop := startGranting(t, tpmtest.SWTPM(t), everybody(), beforeLinux616)
 			gone := poison(t, path, row.sent)
 			awaitEnd(t, gone)
 			random(t, dial(t, path))

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -152,7 +153,7 @@ func (p process) program() (name string, err error) {
 }
 
 // socketOption asks the kernel something of a socket.
-func socketOption[T any](conn *net.UnixConn, ask func(fd int) (T, error)) (answer T, err error) {
+func socketOption[T any](conn syscall.Conn, ask func(fd int) (T, error)) (answer T, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return answer, err

@@ -40,6 +40,8 @@ type server struct {
 	node    *node             // nil: none
 	asking  *net.UnixListener // the control socket; nil: none
 
+	passRights int // the option of sockets by which the kernel refuses descriptors
+
 	mu          sync.Mutex
 	connections map[*guest]bool
 	closed      bool
@@ -49,7 +51,7 @@ type server struct {
 
 func newServer(c *chips, rules *namespaces, l *log.Logger) *server {
 	return &server{chips: c, rules: rules, log: l, usage: newLedger(), vtpms: vtpms{plug: plug, in: map[string]*vtpm{}}, connections: map[*guest]bool{},
-		count: map[uint32]int{}}
+		count: map[uint32]int{}, passRights: unix.SO_PASSRIGHTS}
 }
 
 // serve lets callers in until the context ends, then sends all of them away and waits until nothing of theirs is on a chip.
@@ -76,6 +78,7 @@ func (s *server) serve(stopped context.Context, l *net.UnixListener) error {
 
 // accept lets callers in by one way until that is closed.
 func (s *server) accept(l *net.UnixListener, serve func(conn *net.UnixConn, entrance string)) error {
+	s.refuseDescriptors(l)
 	for {
 		conn, err := l.AcceptUnix()
 		switch {
@@ -101,7 +104,7 @@ func (s *server) closeAll() {
 
 // converse serves one connection to its end.
 func (s *server) converse(conn *net.UnixConn, entrance string) {
-	g := newGuest(conn)
+	g := s.newGuest(conn)
 	s.note(g)
 	defer s.forget(g)
 	who, err := callerAt(conn, entrance)

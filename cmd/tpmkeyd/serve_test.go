@@ -57,15 +57,15 @@ func start(t *testing.T, spec string) (path string, log *journal, stop func()) {
 	return startGranting(t, spec, everybody())
 }
 
-// startGranting is start with other rules.
-func startGranting(t *testing.T, spec string, rules *namespaces) (path string, log *journal, stop func()) {
+// startGranting is start with other rules, and what else is to be changed before.
+func startGranting(t *testing.T, spec string, rules *namespaces, change ...func(*server)) (path string, log *journal, stop func()) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "tpmkeyd")
 	if err != nil {
 		t.Fatal(err)
 	}
 	path = filepath.Join(dir, "tpms.sock")
-	log, stop = startAt(t, spec, path, rules)
+	log, stop = startAt(t, spec, path, rules, change...)
 	t.Cleanup(func() {
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 			t.Errorf("left in the socket's directory: %v, %v", entries, err)
@@ -76,7 +76,7 @@ func startGranting(t *testing.T, spec string, rules *namespaces) (path string, l
 	return path, log, stop
 }
 
-func startAt(t *testing.T, spec, path string, rules *namespaces) (*journal, func()) {
+func startAt(t *testing.T, spec, path string, rules *namespaces, change ...func(*server)) (*journal, func()) {
 	t.Helper()
 	config, err := device.OpenChip(spec)
 	if err != nil {
@@ -89,9 +89,11 @@ func startAt(t *testing.T, spec, path string, rules *namespaces) (*journal, func
 	j := &journal{}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() {
-		ended <- newServer(&chips{named: []rm.Config{config}}, rules, log.New(j, "", 0)).serve(ctx, listener)
-	}()
+	s := newServer(&chips{named: []rm.Config{config}}, rules, log.New(j, "", 0))
+	for _, f := range change {
+		f(s)
+	}
+	go func() { ended <- s.serve(ctx, listener) }()
 	return j, sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
