@@ -338,7 +338,7 @@ func (s *store) mayCreate(name string) error {
 	if err := CheckNewName(name); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.dirs[0], 0o700); err != nil {
+	if err := makeDir(s.dirs[0], dirMode(s.dirs[0])); err != nil {
 		return fmt.Errorf("create key %q: %w", name, err)
 	}
 	if err := unix.Access(s.dirs[0], unix.W_OK|unix.X_OK); err != nil {
@@ -348,6 +348,31 @@ func (s *store) mayCreate(name string) error {
 		return existsError(s.keyPath(s.dirs[0], name))
 	}
 	return inTheWay(sibling(s.keyPath(s.dirs[0], name), ".pub"))
+}
+
+// dirMode is who may enter a directory of keys: the keys of services are read by these, and which ones there are is no secret.
+func dirMode(dir string) os.FileMode {
+	if dir == SystemDir {
+		return 0o755
+	}
+	return 0o700
+}
+
+// makeDir makes a directory and what is missing on the way to it, whatever the umask says. What is there stays as it is.
+func makeDir(dir string, mode os.FileMode) error {
+	err := os.Mkdir(dir, mode)
+	if errors.Is(err, os.ErrNotExist) {
+		if err = makeDir(filepath.Dir(dir), mode); err == nil {
+			err = os.Mkdir(dir, mode)
+		}
+	}
+	if info, errStat := os.Stat(dir); errors.Is(err, os.ErrExist) && errStat == nil && info.IsDir() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chmod(dir, mode)
 }
 
 // inTheWay refuses to write over a file that is somebody's: the directory may be one with keys that are in no TPM.

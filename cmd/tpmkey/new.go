@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"tpmkey.example/internal/shell"
 	"tpmkey.example/provider"
@@ -137,15 +138,25 @@ func (t *tool) introduce(key *provider.Key) error {
 		return err
 	}
 	fmt.Fprintln(t.stderr)
-	fmt.Fprintf(t.stderr, "To log in with it over ssh:\n")
-	fmt.Fprintf(t.stderr, "  ssh-copy-id -f -i %s USER@HOST\n", printable(shell.Word(publicFile(key))))
-	fmt.Fprintf(t.stderr, "  ssh -o PKCS11Provider=%s USER@HOST\n", shell.Word(moduleLine()))
-	fmt.Fprintf(t.stderr, "or, for every ssh, this line in ~/.ssh/config, which \"tpmkey ssh\" writes:\n")
-	fmt.Fprintf(t.stderr, "  PKCS11Provider %s\n\n", moduleLine())
+	fmt.Fprintln(t.stderr, nextSteps(key.Path()))
 	if t.json {
 		return t.printKeyJSON(key)
 	}
 	return t.printPublic(key)
+}
+
+// nextSteps are what to do with a new key: one of the system's is for a service, others mostly for ssh.
+func nextSteps(path string) string {
+	file := printable(shell.Word(path))
+	if filepath.Dir(path) == provider.SystemDir {
+		return fmt.Sprintf("To let a service use it, whose group is GROUP:\n  chgrp GROUP %s\n  chmod 640 %s\n", file, file)
+	}
+	public := printable(shell.Word(strings.TrimSuffix(path, ".pem") + ".pub"))
+	return "To log in with it over ssh:\n" +
+		"  ssh-copy-id -f -i " + public + " USER@HOST\n" +
+		"  ssh -o PKCS11Provider=" + shell.Word(moduleLine()) + " USER@HOST\n" +
+		"or, for every ssh, this line in ~/.ssh/config, which \"tpmkey ssh\" writes:\n" +
+		"  PKCS11Provider " + moduleLine() + "\n"
 }
 
 // moduleLine is the module's path for ssh's configuration.
@@ -155,10 +166,6 @@ func moduleLine() string {
 		return modulePath()
 	}
 	return value
-}
-
-func publicFile(key *provider.Key) string {
-	return filepath.Join(filepath.Dir(key.Path()), key.Name()+".pub")
 }
 
 const moduleName = "tpmkey-pkcs11.so"
