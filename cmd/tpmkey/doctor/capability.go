@@ -22,7 +22,7 @@ func opens(p *patient) outcome {
 	defer d.Close()
 	if _, err := properties(timed{d, p}); err != nil {
 		p.lose("the TPM answers with an error, see tpm-opens")
-		return fail(fixOf(err), "%s: %v", d.Spec(), err)
+		return fail(fixOfAnswer(d, err), "%s: %v", d.Spec(), err)
 	}
 	if d.Managed() {
 		return ok("%s, tpmkeyd's", d.Spec())
@@ -36,6 +36,14 @@ func (t TPM) fixOfOpen() string {
 		return "see the checks tpm-present and tpm-device"
 	}
 	return "correct " + t.NamedBy + ", or start what is to serve there; without it the first TPM that opens is taken"
+}
+
+// fixOfAnswer is for a TPM that opens and does not answer as one does.
+func fixOfAnswer(d Device, err error) string {
+	if fix := fixOf(err); fix != "" || !d.Managed() {
+		return fix
+	}
+	return "see the check tpm-present, and why tpmkeyd does so: sudo journalctl -u tpmkeyd"
 }
 
 // fixes are what helps when a TPM answers nothing but one code.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tpmkey.example/internal/prompt"
+	"tpmkey.example/rm/device"
 )
 
 // A Machine is what the checks see of a machine besides its TPM. A test makes one up.
@@ -31,6 +32,7 @@ type Machine struct {
 	Run    func(name string, args ...string) (output string, err error) // standard output and error
 	Stat   func(path string) (*Node, error)                             // follows links
 	Access func(path string) error                                      // for reading and writing
+	Serves func(path string) error                                      // whether what tpmkeyd offers there answers
 	Asks   func() []string                                              // ways to ask for a PIN
 	Synced func() (bool, error)                                         // whether the clock is
 	Locker func() (abi int, err error)                                  // Landlock
@@ -48,7 +50,7 @@ type Node struct {
 func This() *Machine {
 	return &Machine{
 		Root: "/", UID: uint32(os.Getuid()), Groups: processGroups(), PID: os.Getpid(), Now: time.Now(),
-		Getenv: os.Getenv, Run: runProgram, Stat: statNode, Access: access, Asks: prompt.Ways, Synced: clockSynced, Locker: landlockABI,
+		Getenv: os.Getenv, Run: runProgram, Stat: statNode, Access: access, Serves: serves, Asks: prompt.Ways, Synced: clockSynced, Locker: landlockABI,
 	}
 }
 
@@ -78,6 +80,21 @@ func statNode(path string) (*Node, error) {
 }
 
 func access(path string) error { return unix.Access(path, unix.R_OK|unix.W_OK) }
+
+// serves asks tpmkeyd for something: it may have no chip.
+func serves(path string) error {
+	spec := path
+	if !strings.HasPrefix(path, "/dev/") {
+		spec = "broker:" + path
+	}
+	d, err := device.Open(spec)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	_, err = properties(d)
+	return err
+}
 
 // clockSynced asks the kernel whether somebody keeps its clock right (adjtimex(2)).
 func clockSynced() (bool, error) {

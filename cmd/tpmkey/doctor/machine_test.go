@@ -27,6 +27,12 @@ var (
 
 func named(m *Machine) { m.Named = true }
 
+var errHungUp = errors.New("it hung up")
+
+func serving(err error) func(*Machine) {
+	return func(m *Machine) { m.Serves = func(string) error { return err } }
+}
+
 // findings of made-up machines, in the order of the table of checks: what they are, and what fact and fix say.
 var machineRows = []struct {
 	check, name string
@@ -48,6 +54,7 @@ var machineRows = []struct {
 	{"tpm-present", "none", world{}, Fail, "the firmware names none", "switch the TPM on"},
 	{"tpm-present", "none needed", world{with: named}, OK, "another TPM is named", ""},
 	{"tpm-present", "none, but tpmkeyd's", world{files: socket}, OK, "/run/tpmkey/tpms.sock serves one", ""},
+	{"tpm-present", "none, nor tpmkeyd's", world{files: socket, with: serving(errHungUp)}, Fail, "the firmware names none; /run/tpmkey/tpms.sock serves none either: it hung up", "switch the TPM on"},
 	{"tpm-present", "no driver", world{files: map[string]string{"/sys/firmware/acpi/tables/TPM2": "x"}}, Fail, "no driver", "modprobe tpm_crb"},
 	{"tpm-present", "no driver for an ACPI device", world{files: map[string]string{"/sys/bus/acpi/devices/MSFT0101:00/": ""}}, Fail, "no driver", "modprobe tpm_tis"},
 	{"tpm-present", "1.2", world{files: map[string]string{"/sys/class/tpm/tpm0/tpm_version_major": "1\n"}}, Fail, "version 1,", "fTPM"},

@@ -78,6 +78,7 @@ func (w world) machine(t *testing.T) *Machine {
 		}
 		return fs.ErrPermission
 	}
+	m.Serves = func(string) error { return nil }
 	if w.with != nil {
 		w.with(m)
 	}

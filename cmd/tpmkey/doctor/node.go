@@ -44,13 +44,18 @@ func (m *Machine) managed() string {
 
 // unlessElsewhere takes a finding about the kernel's TPM back where another one is named or served.
 func (m *Machine) unlessElsewhere(o outcome) outcome {
-	switch {
-	case m.Named:
+	if m.Named {
 		return ok("%s, which does not matter: another TPM is named", o.fact)
-	case m.managed() != "":
-		return ok("%s, which does not matter: %s serves one", o.fact, m.managed())
 	}
-	return o
+	managed := m.managed()
+	if managed == "" {
+		return o
+	}
+	if err := m.Serves(managed); err != nil {
+		o.fact += fmt.Sprintf("; %s serves none either: %v", managed, err)
+		return o
+	}
+	return ok("%s, which does not matter: %s serves one", o.fact, managed)
 }
 
 // kernelTPM is the check tpm-present.

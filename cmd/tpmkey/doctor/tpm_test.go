@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io/fs"
+	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +112,30 @@ func TestOpens(t *testing.T) {
 	expect(t, opens(onChip(chip)), OK, "own manager", "")
 	managed := newPatient(context.Background(), fake{Sender: chip, managed: true}.tpm())
 	expect(t, opens(managed), OK, "tpmkeyd's", "")
+	hungUp := tpmtest.Func(func([]byte) ([]byte, error) { return nil, errHungUp })
+	expect(t, opens(newPatient(context.Background(), fake{Sender: hungUp, managed: true}.tpm())), Fail, "it hung up", "sudo journalctl -u tpmkeyd")
+	expect(t, opens(newPatient(context.Background(), fake{Sender: hungUp}.tpm())), Fail, "it hung up", "")
+}
+
+// A service that has no chip lets everybody connect, and answers nobody.
+func TestServes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	if err := serves(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			conn.Close()
+		}
+	}()
+	if err := serves(path); err == nil || !strings.Contains(err.Error(), "tpmkeyd refused this connection or has ended") {
+		t.Error(err)
+	}
 }
 
 func TestBoundary(t *testing.T) {
