@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/user"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tpmkey.example/filter"
+	"tpmkey.example/internal/control"
 	"tpmkey.example/internal/shell"
 	"tpmkey.example/namespace"
 	"tpmkey.example/rm/device"
@@ -28,6 +30,8 @@ const namespaceDetails = `
   -file FILE         in place of /etc/tpmkey/namespaces.toml
   -cgroup PATH       test: in which cgroup, as /proc/PID/cgroup has it
   -socket PATH       test: by which socket (default: the one for everybody)
+  -control PATH      where root asks tpmkeyd whether there are the chips and
+                     localities (default /run/tpmkey/control.sock)
   -json              list: an array of namespaces; show: one; test: an object:
                      uid, refused, namespace (null: what everybody gets).
                      A namespace: name, line, uid, gid, cgroup, socket (null, or
@@ -38,13 +42,14 @@ const namespaceDetails = `
 tpmkeyd itself reads the file when it starts and at the signal HUP.
 `
 
-type namespaceOptions struct{ file, cgroup, socket string }
+type namespaceOptions struct{ file, cgroup, socket, control string }
 
 func namespaceFlags(f *flag.FlagSet, t *tool) {
 	jsonFlags(f, t)
 	f.StringVar(&t.namespace.file, "file", namespace.Path, "")
 	f.StringVar(&t.namespace.cgroup, "cgroup", "", "")
 	f.StringVar(&t.namespace.socket, "socket", "", "")
+	f.StringVar(&t.namespace.control, "control", control.Path, "")
 }
 
 // namespaceVerbs are what tpmkey namespace does, and how many operands each takes.
@@ -117,7 +122,31 @@ func (t *tool) hintUntrusted(path string) {
 	}
 }
 
+// hintUnreachable says of a namespace when tpmkeyd has not the chip or the locality that it gives. Where tpmkeyd cannot be asked that is not known.
+func (t *tool) hintUnreachable(n *namespace.Namespace) {
+	if n.Chip == namespace.AnyChip && n.Locality == 0 {
+		return
+	}
+	q := control.Request{Locality: n.Locality}
+	if n.Chip != namespace.AnyChip {
+		q.Chip = &n.Chip
+	}
+	file, _, err := control.Ask(t.namespace.control, q)
+	var unasked *net.OpError
+	switch {
+	case err == nil:
+		file.Close()
+	case errors.Is(err, fs.ErrPermission):
+		t.say("hint: whether tpmkeyd has the chip and the locality of namespace %s only root is told; put sudo before it", n.Name)
+	case !errors.As(err, &unasked):
+		t.say("hint: the callers of namespace %s are refused: %v", n.Name, err)
+	}
+}
+
 func (t *tool) listNamespaces(set *namespace.Set, _ string) error {
+	for i := range set.Namespaces {
+		t.hintUnreachable(&set.Namespaces[i])
+	}
 	if t.json {
 		all := []namespaceFields{}
 		for i := range set.Namespaces {
@@ -142,6 +171,7 @@ func (t *tool) showNamespace(set *namespace.Set, name string) error {
 	if n == nil {
 		return fmt.Errorf("there is no namespace %q; run: tpmkey namespace list", name)
 	}
+	t.hintUnreachable(n)
 	return t.printNamespace(n)
 }
 
@@ -166,6 +196,9 @@ func (t *tool) testNamespace(set *namespace.Set, who string) error {
 	}
 	if s := t.namespace.socket; s != "" && "broker:"+s != device.DefaultBroker && !slices.ContainsFunc(set.Namespaces, func(n namespace.Namespace) bool { return n.Socket != nil && n.Socket.Path == s }) {
 		t.say("hint: no namespace has the socket %s: this holds only if it is the one for everybody (tpmkeyd -listen)", s)
+	}
+	if n != nil {
+		t.hintUnreachable(n)
 	}
 	switch {
 	case t.json:

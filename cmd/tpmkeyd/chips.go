@@ -70,6 +70,15 @@ func (c *chips) open(g grant, o rm.Options) (*rm.Space, error) {
 	return m.Open(o)
 }
 
+// mayOpen tells whether a caller would get a space.
+func (c *chips) mayOpen(g grant) error {
+	space, err := c.open(g, rm.Options{})
+	if err != nil {
+		return err
+	}
+	return space.Close()
+}
+
 // manager gives that of a chip.
 func (c *chips) manager(number int) (*rm.Manager, error) {
 	c.mu.Lock()

@@ -123,9 +123,26 @@ func (n *namespaces) reload(s *server) error {
 	if err != nil {
 		return err
 	}
-	return s.replaceVTPMs(r.set.VTPMs(), r.grant, func() error {
+	err = s.replaceVTPMs(r.set.VTPMs(), r.grant, func() error {
 		return s.replaceDoors(r.set.Sockets(), func() { n.now.Store(r) })
 	})
+	if err == nil {
+		s.warnOfUnreachable(r)
+	}
+	return err
+}
+
+// warnOfUnreachable says of which namespaces nobody is let in, since there is no such chip or locality. A chip may come later, so that is no mistake.
+func (s *server) warnOfUnreachable(r *rules) {
+	for i := range r.set.Namespaces {
+		n := &r.set.Namespaces[i]
+		if n.Chip == anyChip && n.Locality == 0 {
+			continue
+		}
+		if err := s.chips.mayOpen(r.grant(n)); err != nil {
+			s.log.Printf("namespace %q, line %d: its callers are refused: %v", n.Name, n.Line, err)
+		}
+	}
 }
 
 // reloadOnSignal reloads whenever SIGHUP comes.

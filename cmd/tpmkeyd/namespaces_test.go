@@ -332,6 +332,23 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// unreachable are namespaces of which all but the first and the last give what is not there.
+const unreachable = "[[namespace]]\nname = \"near\"\nuid = [7]\nchip = 0\n[[namespace]]\nname = \"far\"\nuid = [8]\nchip = 7\n" +
+	"[[namespace]]\nname = \"high\"\nuid = [9]\nlocality = 3\n[[namespace]]\nname = \"plain\"\n"
+
+// Of a namespace that nobody gets into for want of a chip or a locality the log tells at once.
+func TestReloadUnreachable(t *testing.T) {
+	s := serveWith(t, unreachable)
+	for _, want := range []string{`namespace "far", line 5: its callers are refused: there is no chip 7; there are: 0`, `namespace "high", line 9: its callers are refused: locality 3: nothing but 0`} {
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("the log does not say %q:\n%s", want, s.log)
+		}
+	}
+	if got := strings.Count(s.log.String(), "refused"); got != 2 {
+		t.Errorf("the log:\n%s", s.log)
+	}
+}
+
 // talk connects, and gives what commands are answered with.
 func talk(t *testing.T, path string) func(command []byte) []byte {
 	t.Helper()

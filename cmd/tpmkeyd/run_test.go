@@ -28,8 +28,14 @@ func TestRun(t *testing.T) {
 	tpmtest.Root(t, "to be another user")
 	s := serveWith(t, "")
 	tool := buildTool(t, s.dir)
+	for name, text := range map[string]string{"mine": "profile mine from use: less\n", "far.toml": unreachable} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	random := `printf '\200\001\000\000\000\014\000\000\001\173\000\010' >&3; head -c 10 <&3 | od -An -tx1`
 	pcrs := `printf '\200\001\000\000\000\016\000\000\001\176\000\000\000\000' >&3; head -c 10 <&3 | od -An -tx1`
+	namespaces := tool + " namespace list -file far.toml -control " + s.socket("control.sock") + " 2>&1"
 	for _, row := range []struct {
 		name  string
 		flags string
@@ -46,6 +52,8 @@ func TestRun(t *testing.T) {
 		{"a program that uses it", "-user nobody -filter use", []string{tool, "device"}, "fd:3", ""},
 		{"who uses it", "-user root", []string{tool, "top", "-once", "-control", s.socket("control.sock")}, "USER", ""},
 		{"who uses it, for programs", "-user root", []string{tool, "top", "-json", "-control", s.socket("control.sock")}, `"uid": 65534,`, ""},
+		{"whom it refuses", "-user root", []string{"sh", "-c", namespaces}, "hint: the callers of namespace far are refused: there is no chip 7; there are: 0\ntpmkey: hint: the callers of namespace high are refused: locality 3: nothing but 0", ""},
+		{"whom it refuses, for users", "-user nobody", []string{"sh", "-c", namespaces}, "hint: whether tpmkeyd has the chip and the locality of namespace far only root is told; put sudo before it\n", ""},
 		{"root", "", []string{"id", "-u"}, "0\n", ""},
 		{"a missing chip", "-chip 7", []string{"id"}, "", "control.sock: there is no chip 7; there are: 0"},
 		{"no locality", "-locality 3", []string{"id"}, "", "locality 3: nothing but 0 reaches this chip"},
@@ -56,9 +64,6 @@ func TestRun(t *testing.T) {
 		{"no program", "", nil, "", "it needs a program: tpmkey run -filter use -- PROGRAM"},
 		{"no service", "-control /none/control.sock", []string{"id"}, "", "tpmkeyd does not run there: sudo systemctl start tpmkeyd"},
 	} {
-		if err := os.WriteFile(filepath.Join(s.dir, "mine"), []byte("profile mine from use: less\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
 		args := append([]string{"run", "-control", s.socket("control.sock")}, strings.Fields(row.flags)...)
 		c := exec.Command(tool, append(append(args, "--"), row.run...)...)
 		c.Dir = s.dir
