@@ -1,14 +1,11 @@
 package device
 
 import (
-	"errors"
 	"fmt"
-	"io"
 
 	"golang.org/x/sys/unix"
 
 	"tpmkey.example/rm"
-	"tpmkey.example/rm/wire"
 )
 
 // EnableRM opens a raw spec and puts a manager before it, which lets every command through: what Linux's own manager is to /dev/tpm0. Of fd:N it takes the
@@ -37,41 +34,4 @@ func closeOnExec(s Spec) {
 	if _, err := fmt.Sscan(s.address, &number); err == nil {
 		unix.CloseOnExec(number)
 	}
-}
-
-// Serve lets whoever is at the other end of a stream use a chip, until he closes it.
-func Serve(stream io.ReadWriter, chip rm.Chip) error {
-	for {
-		command, err := readMessage(stream)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read a command: %w", err)
-		}
-		response, err := chip.Send(command)
-		if err != nil {
-			return err
-		}
-		if _, err := stream.Write(response); err != nil {
-			return fmt.Errorf("write a response: %w", err)
-		}
-	}
-}
-
-// readMessage reads one whole message.
-func readMessage(r io.Reader) ([]byte, error) {
-	message := make([]byte, wire.HeaderSize)
-	if _, err := io.ReadFull(r, message); err != nil {
-		return nil, err
-	}
-	h, _ := wire.ParseHeader(message)
-	if h.Size < wire.HeaderSize || h.Size > wire.MaxCommand {
-		return nil, fmt.Errorf("a command that says it has %d bytes", h.Size)
-	}
-	message = append(message, make([]byte, h.Size-wire.HeaderSize)...)
-	if _, err := io.ReadFull(r, message[wire.HeaderSize:]); err != nil {
-		return nil, errors.Join(io.ErrUnexpectedEOF, err)
-	}
-	return message, nil
 }

@@ -5,11 +5,21 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/google/go-tpm/tpm2/transport"
+
+	"tpmkey.example/rm"
 	"tpmkey.example/rm/wire"
 )
 
 // Relay answers commands as they stand one after another in a stream, each response when it is there, until the stream ends.
 func (d *Device) Relay(commands io.Reader, responses io.Writer) error {
+	return converse(d, commands, responses)
+}
+
+// Serve lets whoever is at the other end of a stream use a chip, until he closes it.
+func Serve(stream io.ReadWriter, chip rm.Chip) error { return converse(chip, stream, stream) }
+
+func converse(tpm transport.TPM, commands io.Reader, responses io.Writer) error {
 	for {
 		command, err := nextCommand(commands)
 		if errors.Is(err, io.EOF) {
@@ -18,7 +28,7 @@ func (d *Device) Relay(commands io.Reader, responses io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("read a command: %w", err)
 		}
-		response, err := d.Send(command)
+		response, err := tpm.Send(command)
 		if err != nil {
 			return err
 		}
