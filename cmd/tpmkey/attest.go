@@ -62,12 +62,10 @@ func (t *tool) newAttestationKey(name string) (err error) {
 		return err
 	}
 	template := provider.Template{Attestation: true}
-	if t.pin.wanted || t.pin.file != "" {
-		if template.PIN, err = t.newPIN(name, t.pin.file, pinFile); err != nil {
-			return err
-		}
-		defer clear(template.PIN)
+	if template.PIN, err = t.firstPIN(name); err != nil {
+		return err
 	}
+	defer clear(template.PIN)
 	key, err := t.open(dirs...).Create(name, template)
 	if err != nil {
 		return err

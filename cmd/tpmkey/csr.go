@@ -51,7 +51,7 @@ func (l *sanList) Set(name string) error {
 // isHost takes names of letters, digits, dashes and dots, with a star in front or not.
 func isHost(name string) bool {
 	name = strings.TrimPrefix(name, "*.")
-	for _, label := range strings.Split(name, ".") {
+	for label := range strings.SplitSeq(name, ".") {
 		if label == "" || len(label) > 63 || strings.Trim(label, "-") != label {
 			return false
 		}
@@ -118,12 +118,7 @@ func (t *tool) subject(k *provider.Key) (pkix.Name, error) {
 
 // runCSR prints a request for a certificate.
 func runCSR(t *tool, args []string) error {
-	name, err := oneName(args)
-	if err != nil {
-		return err
-	}
-	keys := t.open()
-	k, err := keys.Key(name)
+	keys, k, err := t.keyAmong(args)
 	if err != nil {
 		return err
 	}

@@ -14,12 +14,7 @@ func deleteFlags(f *flag.FlagSet, t *tool) { f.BoolVar(&t.yes, "yes", false, "")
 
 // runDelete deletes a key that may be the only way into somewhere, so it asks.
 func runDelete(t *tool, args []string) error {
-	name, err := oneName(args)
-	if err != nil {
-		return err
-	}
-	keys := t.open()
-	k, err := keys.Key(name)
+	keys, k, err := t.keyAmong(args)
 	if err != nil {
 		return err
 	}

@@ -79,12 +79,10 @@ func runNew(t *tool, args []string) error {
 	if err != nil {
 		return err
 	}
-	if t.pin.wanted || t.pin.file != "" {
-		if template.PIN, err = t.newPIN(name, t.pin.file, pinFile); err != nil {
-			return err
-		}
-		defer clear(template.PIN)
+	if template.PIN, err = t.firstPIN(name); err != nil {
+		return err
 	}
+	defer clear(template.PIN)
 	key, err := keys.Create(name, template)
 	if err != nil {
 		return t.explainDenial(err)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -53,10 +54,8 @@ func hashOf(flag, name string) (crypto.Hash, error) {
 }
 
 func checkScheme(scheme string, known ...string) error {
-	for _, k := range known {
-		if scheme == k {
-			return nil
-		}
+	if slices.Contains(known, scheme) {
+		return nil
 	}
 	return usageError(fmt.Sprintf("-scheme %q: it is one of %s", scheme, strings.Join(known, ", ")))
 }

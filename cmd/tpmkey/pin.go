@@ -43,19 +43,14 @@ func pinFlags(f *flag.FlagSet, t *tool) {
 
 // runPIN changes or removes the PIN of a key, or gives it one.
 func runPIN(t *tool, args []string) error {
-	name, err := oneName(args)
-	if err != nil {
-		return err
-	}
-	keys := t.open()
-	k, err := keys.Key(name)
+	keys, k, err := t.keyAmong(args)
 	switch {
 	case err != nil:
 		return err
 	case t.pin.remove && t.pin.newFile != "":
 		return usageError("-remove and -new-pin-file: there is no new PIN")
 	case t.pin.remove && !k.HasPIN():
-		return fmt.Errorf("key %q has no PIN", name)
+		return fmt.Errorf("key %q has no PIN", k.Name())
 	}
 	if k.Attests() {
 		t.widened = attestProfile
@@ -72,7 +67,7 @@ func runPIN(t *tool, args []string) error {
 	if _, err := keys.ChangePIN(k, pin); err != nil {
 		return t.explainDenial(err)
 	}
-	t.say("the PIN of key %q is %s", name, changed(had, len(pin) > 0))
+	t.say("the PIN of key %q is %s", k.Name(), changed(had, len(pin) > 0))
 	return nil
 }
 
@@ -139,6 +134,14 @@ func (t *tool) ask(q prompt.Question) ([]byte, error) {
 	defer func() { t.since = time.Time{} }() // he has not been waiting meanwhile
 	q.Notice = func(text string) { t.say("%s", text) }
 	return prompt.PIN(t.interrupts(), q)
+}
+
+// firstPIN is the PIN of a key that is being made, nil where none was asked for.
+func (t *tool) firstPIN(name string) ([]byte, error) {
+	if !t.pin.wanted && t.pin.file == "" {
+		return nil, nil
+	}
+	return t.newPIN(name, t.pin.file, pinFile)
 }
 
 // newPIN reads a PIN from a file, or asks for it twice.

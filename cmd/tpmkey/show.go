@@ -159,11 +159,19 @@ func runShow(t *tool, args []string) error {
 
 // key opens the one key that the arguments name.
 func (t *tool) key(args []string) (*provider.Key, error) {
+	_, k, err := t.keyAmong(args)
+	return k, err
+}
+
+// keyAmong also gives the keys among which it is.
+func (t *tool) keyAmong(args []string) (*provider.Provider, *provider.Key, error) {
 	name, err := oneName(args)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return t.open().Key(name)
+	keys := t.open()
+	k, err := keys.Key(name)
+	return keys, k, err
 }
 
 func kind(k *provider.Key) string {
