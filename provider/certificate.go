@@ -137,11 +137,7 @@ func writeCertificate(k *Key, chain []*x509.Certificate) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file)
-	if err := os.Rename(file, k.CertificatePath()); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(k.path))
+	return putInPlace(file, k.CertificatePath())
 }
 
 // DetachCertificate removes the key's certificate chain.

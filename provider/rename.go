@@ -105,11 +105,6 @@ func (p *Provider) mayRename(k, renamed *Key) error {
 	return nil
 }
 
-func isThere(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
-
 // isKey tells whether a file holds a key.
 func isKey(path string, k *Key) bool {
 	text, err := readPrivate(path)
@@ -156,13 +151,6 @@ func link(file string, renamed, k *Key) error {
 			return nil
 		}
 		return existsError(renamed.path)
-	}
-	return err
-}
-
-func ifThere(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
 	}
 	return err
 }
