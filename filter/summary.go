@@ -27,11 +27,3 @@ func (f *Filter) Purpose() string {
 	}
 	return strings.Join(texts, "; ")
 }
-
-// CommandNames are the names of the commands that a profile can speak of, in the order of their codes.
-func CommandNames() (names []string) {
-	for _, shape := range wire.Shapes() {
-		names = append(names, shape.Name)
-	}
-	return names
-}

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -95,11 +96,4 @@ func isEmptyOrZeros(b []byte, full int) bool {
 	return len(b) == 0 || len(b) == full && len(bytes.TrimLeft(b, "\x00")) == 0
 }
 
-func isOneOf[T comparable](v T, of ...T) bool {
-	for _, o := range of {
-		if v == o {
-			return true
-		}
-	}
-	return false
-}
+func isOneOf[T comparable](v T, of ...T) bool { return slices.Contains(of, v) }
