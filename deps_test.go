@@ -79,6 +79,9 @@ var folders = map[string]folder{
 
 	"demo":           {},
 	"demo/tlsserver": {imports: []string{"signer"}},
+
+	"bench/table": {imports: []string{"bench/chip"}, never: []string{sockets, "os"}},
+	"bench/chip":  {imports: []string{"rm/wire"}, never: []string{sockets, "os"}},
 }
 
 // holders names, for an import that only some folders may have, these folders.
