@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"tpmkey.example/bench/table"
 )
 
-// TestBroker prints the table of what lies between clients and the chip, beside tpm2-abrmd in the same run.
-func TestBroker(t *testing.T) {
+// broker measures what lies between clients and the chip, beside tpm2-abrmd.
+func broker(t *testing.T) (rows []table.Row) {
 	s := newSite(t, crowd)
-	var figures []figure
-	for _, measure := range []func(*testing.T) []figure{s.counts, s.speeds, s.inProcess, s.verdict, s.memory, s.starting} {
-		figures = append(figures, measure(t)...)
+	for _, measure := range []func(*testing.T) []table.Row{s.counts, s.speeds, s.inProcess, s.verdict, s.memory, s.starting} {
+		rows = append(rows, measure(t)...)
 	}
-	report(t, "tpm2-abrmd", figures)
+	return rows
 }
 
 const (
@@ -41,41 +42,73 @@ type speed struct {
 type slice struct{ raw, ours, peer speed }
 
 // speeds compares the ways, each on a swtpm of its own, because a swtpm serves one connection and each way keeps its own open.
-func (s *site) speeds(t *testing.T) (found []figure) {
+func (s *site) speeds(t *testing.T) (found []table.Row) {
 	s.sweep(t)
 	t.Run("speeds", func(t *testing.T) {
 		bare := newSite(t, 1).side(t, raw)
 		ours, peer := s.side(t, throughTpmkeyd), newSite(t, crowd).side(t, throughAbrmd)
-		var all []slice
+		var all run
 		for range slicesOfAll {
 			all = append(all, slice{bare.speed(), ours.speed(), peer.speed()})
 			t.Logf("%.1f, load %s", all[len(all)-1], load())
 		}
-		found = compare(all)
+		found = all.rows()
 	})
 	return found
 }
 
-func compare(all []slice) []figure {
-	of := func(value func(slice) float64) float64 {
-		var values []float64
-		for _, s := range all {
-			values = append(values, value(s))
-		}
-		return median(values)
+// A run is what was measured in all slices.
+type run []slice
+
+func (all run) rows() []table.Row {
+	few, every := func(s speed) float64 { return s.few }, func(s speed) float64 { return s.all }
+	added := all.added()
+	return []table.Row{
+		{ID: "between/command", Part: table.Between, What: "TPM2_GetRandom of 16 bytes", Unit: table.Microseconds, Cells: all.sides(func(s speed) float64 { return s.command })},
+		{ID: "between/added", Part: table.Between, What: "added time per command, through the socket", Unit: table.Microseconds,
+			Bound: table.AtMost(min(90, added[table.TPM2Abrmd].Median/2)), Cells: added},
+		{ID: "between/few", Part: table.Between, What: signaturesOf(fewActive), Unit: table.PerSecond, Cells: all.sides(few)},
+		{ID: "between/few-of-raw", Part: table.Between, What: signaturesOf(fewActive) + " over one raw client", Unit: table.OfRaw, Bound: table.AtLeast(0.97), Cells: all.ofRaw(few)},
+		{ID: "between/all", Part: table.Between, What: signaturesOf(crowd), Unit: table.PerSecond, Cells: all.sides(every)},
+		{ID: "between/all-of-raw", Part: table.Between, What: signaturesOf(crowd) + " over one raw client", Unit: table.OfRaw, Bound: table.AtLeast(0.80), Cells: all.ofRaw(every)},
 	}
-	what := func(active string) string {
-		return fmt.Sprintf("signatures/s of %d clients over one raw client, %s", crowd, active)
+}
+
+func (all run) of(value func(slice) float64) table.Cell {
+	var values []float64
+	for _, s := range all {
+		values = append(values, value(s))
 	}
-	addedPeer := of(func(s slice) float64 { return s.peer.command - s.raw.command })
-	return []figure{
-		{"added time per command, through the socket", addedPeer, min(90, addedPeer/2), "us",
-			of(func(s slice) float64 { return s.ours.command - s.raw.command })},
-		{what(fmt.Sprint(fewActive, " active")), of(func(s slice) float64 { return s.peer.few / s.raw.few }), 0.97, ofRaw,
-			of(func(s slice) float64 { return s.ours.few / s.raw.few })},
-		{what("all active on 3 slots"), of(func(s slice) float64 { return s.peer.all / s.raw.all }), 0.80, ofRaw,
-			of(func(s slice) float64 { return s.ours.all / s.raw.all })},
+	return table.Of(values...)
+}
+
+// sides is what each side sees.
+func (all run) sides(seen func(speed) float64) table.Cells {
+	return table.Cells{
+		table.Tpmkey:    all.of(func(s slice) float64 { return seen(s.ours) }),
+		table.TPM2Abrmd: all.of(func(s slice) float64 { return seen(s.peer) }),
+		table.Raw:       all.of(func(s slice) float64 { return seen(s.raw) }),
 	}
+}
+
+// ofRaw is the part of what the raw side sees, within slices.
+func (all run) ofRaw(seen func(speed) float64) table.Cells {
+	return table.Cells{
+		table.Tpmkey:    all.of(func(s slice) float64 { return seen(s.ours) / seen(s.raw) }),
+		table.TPM2Abrmd: all.of(func(s slice) float64 { return seen(s.peer) / seen(s.raw) }),
+	}
+}
+
+// added is how much longer a command takes than on the raw side, within slices.
+func (all run) added() table.Cells {
+	return table.Cells{
+		table.Tpmkey:    all.of(func(s slice) float64 { return s.ours.command - s.raw.command }),
+		table.TPM2Abrmd: all.of(func(s slice) float64 { return s.peer.command - s.raw.command }),
+	}
+}
+
+func signaturesOf(active int) string {
+	return fmt.Sprintf("signatures of %d clients, %d active, on 3 slots", crowd, active)
 }
 
 // side connects a client for each of the site's keys.

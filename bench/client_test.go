@@ -30,7 +30,7 @@ type client struct {
 func (s *setting) compileClient() string {
 	s.t.Helper()
 	program := filepath.Join(s.home, "client")
-	s.run("gcc", "-O2", "-Wall", "-o", program, "testdata/client.c", "-ltss2-tctildr")
+	compile(s.t, program, "testdata/client.c", "-ltss2-tctildr")
 	return program
 }
 

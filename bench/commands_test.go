@@ -9,25 +9,64 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"tpmkey.example/bench/chip"
+	"tpmkey.example/bench/table"
+	"tpmkey.example/rm/tpmtest"
 )
 
 // commands counts what reaches the chip.
-func commands(t *testing.T) []compared {
+func commands(t *testing.T) []table.Row {
 	persistent, bare, peer := newSetting(t, true), newSetting(t, false), newPeer(t)
-	return []compared{
-		{figure{"TPM commands for ssh-keygen -D", peer.count(peer.list), 0, "", persistent.count(persistent.list)}, -1},
-		{figure{"TPM commands for an ssh login, parent persistent", peer.count(peer.login), 4, "", persistent.count(persistent.login)}, -1},
-		{figure{"TPM commands for an ssh login, nothing persistent", -1, 6, "", bare.count(bare.login)}, -1},
+	return []table.Row{
+		counted("list", "ssh-keygen -D", 0, table.Cells{table.Tpmkey: persistent.count(1, persistent.list), table.TPM2PKCS11: peer.count(1, peer.list), table.SoftHSM2: noTPM}),
+		counted("login", "ssh login, parent persistent", 4, table.Cells{table.Tpmkey: persistent.count(1, persistent.login), table.TPM2PKCS11: peer.count(1, peer.login), table.SoftHSM2: noTPM}),
+		counted("login-bare", "ssh login, nothing persistent", 6, table.Cells{table.Tpmkey: bare.count(1, bare.login), table.TPM2PKCS11: noParent, table.SoftHSM2: noTPM}),
 	}
 }
 
-func (s *setting) count(action func()) float64 {
+// Why somebody cannot do the work.
+var (
+	noTPM    = table.Cannot("it has its keys in files")
+	noParent = table.Cannot("its primary key is always persistent")
+)
+
+// counted is a row of commands that may be so many at most.
+func counted(id, what string, most float64, cells table.Cells) table.Row {
+	return table.Row{ID: "commands/" + id, Part: table.Counted, What: what, Bound: table.AtMost(most), Cells: cells}
+}
+
+// count gives the commands that reach the chip while so many operations are done.
+func (s *setting) count(operations int, action func()) table.Cell {
 	s.tpm.Reset()
 	action()
-	s.t.Logf("commands %#x", s.tpm.Commands())
-	return float64(s.tpm.Count())
+	return table.Counts(operations, sent(s.tpm))
+}
+
+// sent is the names of what a recorder has.
+func sent(recorder *tpmtest.Recorder) (names []string) {
+	for _, e := range recorder.Log() {
+		names = append(names, chip.Name(e.Command))
+	}
+	return names
+}
+
+// logins times whole logins, in turn.
+func logins(t *testing.T) []table.Row {
+	s, peer, soft := newSetting(t, true), newPeer(t), newSoft(t)
+	times := map[*setting][]time.Duration{}
+	for range rounds {
+		for _, each := range []*setting{s, peer, soft} {
+			start := time.Now()
+			each.login()
+			times[each] = append(times[each], time.Since(start))
+		}
+	}
+	return []table.Row{{ID: "module/login", Part: table.Module, What: "ssh login, all of it", Unit: table.Milliseconds,
+		Cells: table.Cells{table.Tpmkey: inMS(times[s]), table.TPM2PKCS11: inMS(times[peer]), table.SoftHSM2: inMS(times[soft])}}}
 }
 
 func (s *setting) list() { s.run("ssh-keygen", "-D", s.module) }

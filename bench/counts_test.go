@@ -6,20 +6,21 @@ import (
 	"fmt"
 	"testing"
 
+	"tpmkey.example/bench/table"
 	"tpmkey.example/rm"
 	"tpmkey.example/rm/tpmtest"
 )
 
-// counts is how many commands reach the chip for a warm signature of one of several clients with a key each.
-func (s *site) counts(t *testing.T) []figure {
+// counts is which commands reach the chip for a warm signature of one of several clients with a key each.
+func (s *site) counts(t *testing.T) []table.Row {
 	ours, peer := s.countBroker(t, "tpmkeyd", throughTpmkeyd), s.countBroker(t, "tpm2-abrmd", throughAbrmd)
 	what := func(active int, chip string) string {
-		return fmt.Sprintf("TPM commands for a warm signature, %d of %d clients active, %s", active, crowd, chip)
+		return fmt.Sprintf("warm signature, %d of %d clients active, %s", active, crowd, chip)
 	}
-	return []figure{
-		{what: what(crowd, "3 slots"), peer: peer[crowd], limit: 3, unit: "mean", measured: ours[crowd]},
-		{what: what(fewActive+1, "chip ours alone"), peer: peer[fewActive+1], limit: 1, unit: "mean", measured: ours[fewActive+1]},
-		{what: what(fewActive, "chip shared"), peer: -1, limit: 1, unit: "mean", measured: s.countShared(t)},
+	return []table.Row{
+		counted("clients", what(crowd, "3 slots"), 3, table.Cells{table.Tpmkey: ours[crowd], table.TPM2Abrmd: peer[crowd]}),
+		counted("clients-alone", what(fewActive+1, "chip ours alone"), 1, table.Cells{table.Tpmkey: ours[fewActive+1], table.TPM2Abrmd: peer[fewActive+1]}),
+		counted("clients-shared", what(fewActive, "chip shared"), 1, table.Cells{table.Tpmkey: s.countShared(t), table.TPM2Abrmd: table.Cannot("it needs the chip for itself")}),
 	}
 }
 
@@ -27,10 +28,10 @@ func (s *site) counts(t *testing.T) []figure {
 const rotations = 10
 
 // countBroker counts for each number of active clients.
-func (s *site) countBroker(t *testing.T, name string, to way) map[int]float64 {
+func (s *site) countBroker(t *testing.T, name string, to way) map[int]table.Cell {
 	t.Helper()
 	s.sweep(t)
-	found := map[int]float64{}
+	found := map[int]table.Cell{}
 	t.Run("commands of "+name, func(t *testing.T) {
 		recorder := tpmtest.Record(tpmtest.Dial(t, s.chip))
 		here := s.on(t, tpmtest.Serve(t, recorder))
@@ -40,14 +41,14 @@ func (s *site) countBroker(t *testing.T, name string, to way) map[int]float64 {
 			everybody(c[:active], signs, 2) // by now each key was evicted once
 			recorder.Reset()
 			everybody(c[:active], signs, rotations)
-			found[active] = float64(recorder.Count()) / float64(active*rotations)
+			found[active] = table.Counts(active*rotations, sent(recorder))
 		}
 	})
 	return found
 }
 
 // countShared counts in a manager that leaves a slot to others.
-func (s *site) countShared(t *testing.T) (found float64) {
+func (s *site) countShared(t *testing.T) (found table.Cell) {
 	t.Helper()
 	s.sweep(t)
 	t.Run("commands on a shared chip", func(t *testing.T) {
@@ -61,7 +62,7 @@ func (s *site) countShared(t *testing.T) (found float64) {
 		rotate(2)
 		recorder.Reset()
 		rotate(rotations)
-		found = float64(recorder.Count()) / (fewActive * rotations)
+		found = table.Counts(fewActive*rotations, sent(recorder))
 	})
 	return found
 }

@@ -29,7 +29,7 @@ type signed struct{ median, all, cpu time.Duration }
 func (s *setting) startHost(spec string, threads int) *host {
 	s.t.Helper()
 	program := filepath.Join(s.home, "signing")
-	s.run("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-I/usr/include/p11-kit-1", "-o", program, "testdata/signing.c", "-ldl", "-lpthread")
+	compile(s.t, program, "testdata/signing.c", "-I/usr/include/p11-kit-1", "-ldl", "-lpthread")
 	command := s.command(program, s.module, fmt.Sprint(threads))
 	command.Env = append(s.environment(spec), "TPMKEY_BENCH_PIN="+s.pin)
 	orders, results := s.talkTo(command)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tpmkey.example/bench/table"
 	"tpmkey.example/filter"
 	"tpmkey.example/rm"
 	"tpmkey.example/rm/device"
@@ -57,7 +58,7 @@ func succeeds(tpm tpmtest.Sender, command []byte) ([]byte, error) {
 }
 
 // inProcess compares spaces with the connection below them, as rm/device opens it.
-func (s *site) inProcess(t *testing.T) (found []figure) {
+func (s *site) inProcess(t *testing.T) (found []table.Row) {
 	s.sweep(t)
 	t.Run("in process", func(t *testing.T) {
 		config, err := device.OpenChip(s.chip)
@@ -74,13 +75,14 @@ func (s *site) inProcess(t *testing.T) (found []figure) {
 		var added, sums []float64
 		for range slicesOfAll {
 			one, other := interleaved(t, chip, spaces[0], getRandom())
-			added = append(added, float64(other-one)/float64(time.Microsecond))
+			added = append(added, us(other-one))
 			sums = append(sums, sum(t, crowd, spaces[:fewActive], signs)/sum(t, 1, []tpmtest.Sender{chip}, [][]byte{below}))
 		}
-		t.Logf("added %.1f us, sums %.2f", added, sums)
-		found = []figure{
-			{"added time per command, in process", -1, 15, "us", median(added)},
-			{fmt.Sprintf("signatures/s of %d threads with %d keys over one raw thread, in process", crowd, fewActive), -1, 0.97, ofRaw, median(sums)},
+		found = []table.Row{
+			{ID: "between/added-here", Part: table.Between, What: "added time per command, in process", Unit: table.Microseconds, Bound: table.AtMost(15),
+				Cells: table.Cells{table.Tpmkey: table.Of(added...)}},
+			{ID: "between/here-of-raw", Part: table.Between, What: fmt.Sprintf("signatures of %d threads with %d keys over one raw thread, in process", crowd, fewActive),
+				Unit: table.OfRaw, Bound: table.AtLeast(0.97), Cells: table.Cells{table.Tpmkey: table.Of(sums...)}},
 		}
 	})
 	return found
@@ -125,7 +127,7 @@ func (keyHolder) SavedSession(uint32) bool                     { return false }
 func (keyHolder) Caller() uint32                               { return user }
 
 // verdict times parse and check of a Load, a few hundred microseconds at a time: others on the machine get their turn in few of them.
-func (s *site) verdict(t *testing.T) []figure {
+func (s *site) verdict(t *testing.T) []table.Row {
 	const parent, atOnce = wire.FixedTPM | wire.FixedParent | wire.UserWithAuth | wire.Restricted | wire.Decrypt, 200
 	holder, f := keyHolder{filter.Object{Attributes: parent}}, filter.Default()
 	var each []float64
@@ -137,7 +139,8 @@ func (s *site) verdict(t *testing.T) []figure {
 				t.Fatal("the filter refuses a Load: ", err)
 			}
 		}
-		each = append(each, float64(time.Since(start))/float64(time.Microsecond)/atOnce)
+		each = append(each, us(time.Since(start))/atOnce)
 	}
-	return []figure{{what: "filter's verdict about a Load of an RSA key, with its parse", peer: -1, limit: 3, unit: "us", measured: median(each)}}
+	return []table.Row{{ID: "between/verdict", Part: table.Between, What: "filter's verdict about a Load of an RSA key, with its parse", Unit: table.Microseconds,
+		Bound: table.AtMost(3), Cells: table.Cells{table.Tpmkey: table.Of(each...), table.TPM2Abrmd: table.Cannot("it has no filter")}}}
 }

@@ -14,14 +14,15 @@ import (
 
 	"github.com/miekg/pkcs11"
 
+	"tpmkey.example/bench/table"
 	"tpmkey.example/rm/tpmtest"
 )
 
 // many is how many keys a large store has.
 const many = 10_000
 
-// TestManyKeys prints what finding one key costs in a large store, with a warm page cache.
-func TestManyKeys(t *testing.T) {
+// manyKeys times finding one key in a large store, with a warm page cache.
+func manyKeys(t *testing.T) []table.Row {
 	home := t.TempDir()
 	fillStore(t, filepath.Join(home, "tpmkey"))
 	t.Setenv("XDG_DATA_HOME", home)
@@ -32,7 +33,7 @@ func TestManyKeys(t *testing.T) {
 	}
 	defer p.Destroy()
 	var first, later []time.Duration
-	for range 9 {
+	for range rounds {
 		session := startLibrary(t, p)
 		first = append(first, findOne(t, p, session, "k77"))
 		for i := range 11 {
@@ -42,13 +43,13 @@ func TestManyKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	report(t, "", []figure{
-		{what: fmt.Sprintf("C_FindObjects among %d keys, the first scan", many), peer: -1, limit: 500, unit: "ms", measured: ms(median(first))},
-		{what: "the same by label, later", peer: -1, limit: 20, unit: "ms", measured: ms(median(later))},
-	})
+	return []table.Row{
+		{ID: "module/find", Part: table.Module, What: fmt.Sprintf("C_FindObjects among %d keys, the first scan", many), Unit: table.Milliseconds, Bound: table.AtMost(500),
+			Cells: table.Cells{table.Tpmkey: inMS(first)}},
+		{ID: "module/find-label", Part: table.Module, What: "the same later, by label", Unit: table.Milliseconds, Bound: table.AtMost(20),
+			Cells: table.Cells{table.Tpmkey: inMS(later)}},
+	}
 }
-
-func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // fillStore makes keys that nobody can use. To be found they need not be.
 func fillStore(t *testing.T, dir string) {

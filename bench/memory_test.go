@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"testing"
 
+	"tpmkey.example/bench/table"
 	"tpmkey.example/rm"
 	"tpmkey.example/rm/tpmtest"
 )
@@ -21,19 +22,24 @@ func idlers() int {
 	return 250
 }
 
-// memory is what an idle client with a key costs: in the process of tpmkeyd, and of that in the manager.
-func (s *site) memory(t *testing.T) (found []figure) {
+// idlersOfPeer is how many clients tpm2-abrmd has: it takes 27 at once.
+const idlersOfPeer = 20
+
+// memory is what an idle client with a key costs: in the process of the broker, and of that in the manager.
+func (s *site) memory(t *testing.T) []table.Row {
 	n := idlers()
+	var process, heap, peer table.Cell
 	s.sweep(t)
-	t.Run("memory of tpmkeyd", func(t *testing.T) {
-		found = append(found, figure{what: fmt.Sprintf("memory for each of %d idle clients with a key, in tpmkeyd", n), peer: -1, limit: 48, unit: "KiB",
-			measured: s.resident(t, n)})
-	})
+	t.Run("memory of tpmkeyd", func(t *testing.T) { process = table.Of(s.resident(t, n)) })
 	s.sweep(t)
-	t.Run("memory of rm", func(t *testing.T) {
-		found = append(found, figure{what: "of that the manager's heap", peer: -1, limit: 48, unit: "KiB", measured: s.heapOf(t, n) / 1024})
-	})
-	return found
+	t.Run("memory of tpm2-abrmd", func(t *testing.T) { peer = table.Of(s.residentPeer(t)) })
+	s.sweep(t)
+	t.Run("memory of rm", func(t *testing.T) { heap = table.Of(s.heapOf(t, n) / 1024) })
+	return []table.Row{
+		{ID: "between/memory", Part: table.Between, What: fmt.Sprintf("memory for each of %d idle clients with a key, of tpm2-abrmd %d", n, idlersOfPeer), Unit: table.KiB,
+			Bound: table.AtMost(48), Cells: table.Cells{table.Tpmkey: process, table.TPM2Abrmd: peer}},
+		{ID: "between/heap", Part: table.Between, What: "of that the heap of its manager", Unit: table.KiB, Bound: table.AtMost(48), Cells: table.Cells{table.Tpmkey: heap}},
+	}
 }
 
 // resident is what tpmkeyd grows by for each client, in KiB.
@@ -48,6 +54,20 @@ func (s *site) resident(t *testing.T, clients int) float64 {
 		idle(i)
 	}
 	return (rss(t, daemon.Process.Pid) - before) / float64(clients)
+}
+
+// residentPeer is what tpm2-abrmd grows by, in KiB.
+func (s *site) residentPeer(t *testing.T) float64 {
+	t.Helper()
+	here := s.on(t, s.chip)
+	broker := here.startPeerBroker()
+	idle := func(i int) { here.startClient(s.client, abrmd).load(s.loads[i%crowd]) }
+	idle(0)
+	before := rss(t, broker.Process.Pid)
+	for i := range idlersOfPeer {
+		idle(i)
+	}
+	return (rss(t, broker.Process.Pid) - before) / idlersOfPeer
 }
 
 // rss is VmRSS of a process in KiB (proc(5)).

@@ -5,6 +5,7 @@ package bench
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -81,7 +82,7 @@ func (s *setting) makeTokenKey(module string) {
 
 // startPeerBroker runs tpm2-abrmd on the setting's chip, on a message bus of its own,
 // and has the peer use it.
-func (s *setting) startPeerBroker() {
+func (s *setting) startPeerBroker() *exec.Cmd {
 	s.t.Helper()
 	dir := s.t.TempDir()
 	bus := filepath.Join(dir, "bus")
@@ -89,7 +90,8 @@ func (s *setting) startPeerBroker() {
 	s.extra = append(s.extra, "DBUS_SESSION_BUS_ADDRESS=unix:path="+bus)
 	broker := s.command("tpm2-abrmd", "--session", "--allow-root", "--tcti=swtpm:path="+strings.TrimPrefix(s.spec, "unix:"))
 	tpmtest.Start(s.t, broker, s.ownsName)
-	s.extra = append(s.extra, "TPM2_PKCS11_TCTI=tabrmd:bus_type=session")
+	s.extra = append(s.extra, "TPM2_PKCS11_TCTI="+abrmd)
+	return broker
 }
 
 // ownsName tells when tpm2-abrmd is on the bus.

@@ -10,21 +10,23 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tpmkey.example/bench/table"
 )
 
 const starts = 5 * rounds
 
 // starting is how long a user waits whose connection starts tpmkeyd: to the first answer of a chip that nobody has used before.
-func (s *site) starting(t *testing.T) (found []figure) {
+func (s *site) starting(t *testing.T) []table.Row {
+	var all []time.Duration
 	t.Run("start of tpmkeyd", func(t *testing.T) {
 		here := newChip(t)
-		var all []time.Duration
 		for range starts {
 			all = append(all, here.startToAnswer(t))
 		}
-		found = []figure{{"start of tpmkeyd to its first answer", -1, 30, "ms", median(all).Seconds() * 1000}}
 	})
-	return found
+	return []table.Row{{ID: "between/start", Part: table.Between, What: "start of tpmkeyd to its first answer", Unit: table.Milliseconds, Bound: table.AtMost(30),
+		Cells: table.Cells{table.Tpmkey: inMS(all)}}}
 }
 
 // startToAnswer starts a service, asks it for random bytes as soon as it can be asked, and ends it.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 
+	"tpmkey.example/bench/table"
 	"tpmkey.example/rm/tpmtest"
 	"tpmkey.example/rm/wire"
 )
@@ -20,74 +21,105 @@ const (
 )
 
 // signatures counts the commands of a warm signature, times it against the raw command on the same chip, and looks at what it costs the host.
-func signatures(t *testing.T) []compared {
+func signatures(t *testing.T) []table.Row {
 	alone, brokered, peer, brokeredPeer := newSetting(t, true), newSetting(t, true), newPeer(t), newPeer(t)
 	brokeredPeer.startPeerBroker()
-	broker := brokered.startBroker()
-	figures := []compared{
-		{figure{"TPM commands for each further signature", peer.perSignature(peer.spec), 1, "", alone.perSignature(alone.spec)}, -1},
-		{figure{"TPM commands for each further signature, through tpmkeyd or tpm2-abrmd", brokeredPeer.perSignature(brokeredPeer.spec), 1, "", brokered.perSignature(broker)}, -1},
+	rows := []table.Row{
+		counted("sign", "each further signature", 1, table.Cells{table.Tpmkey: alone.perSignature(alone.spec),
+			table.TPM2PKCS11: peer.perSignature(peer.spec), table.SoftHSM2: noTPM}),
+		counted("sign-broker", "each further signature, through a broker", 1, table.Cells{
+			table.Tpmkey: brokered.perSignature(brokered.startBroker()), table.TPM2Abrmd: brokeredPeer.perSignature(brokeredPeer.spec)}),
 	}
-	theirs, soft, ours := costs(1, newPeer(t), newSoft(t), newSetting(t, true))
-	theirCrowd, softCrowd, ourCrowd := costs(crowd, newPeer(t), newSoft(t), newSetting(t, true))
-	return append(figures,
-		compared{figure{"C_Sign over raw TPM2_Sign, median of 9 interleaved rounds", theirs.ofRaw, 1.05, "x", ours.ofRaw}, soft.ofRaw},
-		compared{figure{"time of processors for a signature, in the host", theirs.cpu, 0.3, "ms", ours.cpu}, soft.cpu},
-		compared{figure{fmt.Sprintf("signatures/s of %d threads on one token over one raw thread", crowd), theirCrowd.rate, 0.97, ofRaw, ourCrowd.rate}, softCrowd.rate},
-		compared{figure{"peak memory of a host in C", theirs.peak, 16 * 1024, "KiB", ours.peak}, soft.peak},
-	)
+	rows = append(rows, newPairs(t, 1).ofOne()...)
+	return append(rows, newPairs(t, crowd).ofMany()...)
 }
 
 // perSignature counts the commands of a signature with a key that is loaded.
-func (s *setting) perSignature(spec string) float64 {
+func (s *setting) perSignature(spec string) table.Cell {
 	s.t.Helper()
 	host := s.startHost(spec, 1)
 	host.sign(1)
-	return s.count(func() { host.sign(10) }) / 10
+	return s.count(10, func() { host.sign(10) })
 }
 
-// cost is what signatures cost, beside the raw command: the time of one, in ms the time of processors, signatures a second, and in KiB the host's memory.
-type cost struct{ ofRaw, cpu, rate, peak float64 }
+// pairs are modules, each on a chip of its own.
+type pairs map[table.Column]*pair
 
-// costs times three modules, round by round, because the machine's speed drifts.
-func costs(threads int, one, two, three *setting) (a, b, c cost) {
-	pairs := []*pair{one.newPair(threads), two.newPair(threads), three.newPair(threads)}
+// newPairs has as many threads sign with each module, round by round, because the machine's speed drifts.
+func newPairs(t *testing.T, threads int) pairs {
+	t.Helper()
+	all := pairs{table.Tpmkey: newSetting(t, true).newPair(threads), table.TPM2PKCS11: newPeer(t).newPair(threads), table.SoftHSM2: newSoft(t).newPair(threads)}
 	for range rounds {
-		for _, r := range pairs {
-			r.round()
+		for _, p := range all {
+			p.round()
 		}
 	}
-	return pairs[0].cost(), pairs[1].cost(), pairs[2].cost()
+	return all
 }
 
-// pair is signatures of a host beside raw commands to the same chip over the same socket, each from a process of its own.
+// ofOne is what a host with one thread sees.
+func (all pairs) ofOne() []table.Row {
+	one := table.Row{ID: "module/sign", Part: table.Module, What: "C_Sign", Unit: table.Milliseconds, Cells: all.cells(func(p *pair) table.Cell { return inMS(p.one) })}
+	one.Cells[table.Raw] = inMS(all[table.Tpmkey].raw)
+	return []table.Row{
+		one,
+		{ID: "module/sign-of-raw", Part: table.Module, What: "C_Sign over raw TPM2_Sign", Unit: table.Times, Bound: table.AtMost(1.05),
+			Cells: all.cells(func(p *pair) table.Cell { return table.Of(p.ofRaw...) })},
+		{ID: "module/processors", Part: table.Module, What: "time of processors for a signature, in the host", Unit: table.Milliseconds, Bound: table.AtMost(0.3),
+			Cells: all.cells(func(p *pair) table.Cell { return table.Of(p.cpu...) })},
+	}
+}
+
+// ofMany is what a host with a crowd of threads sees.
+func (all pairs) ofMany() []table.Row {
+	what := fmt.Sprintf("signatures of %d threads on one token", crowd)
+	every := table.Row{ID: "module/threads", Part: table.Module, What: what, Unit: table.PerSecond, Cells: all.cells(func(p *pair) table.Cell { return table.Of(p.rate...) })}
+	every.Cells[table.Raw] = table.Of(all[table.Tpmkey].rawRate...)
+	return []table.Row{
+		every,
+		{ID: "module/threads-of-raw", Part: table.Module, What: what + " over one raw thread", Unit: table.OfRaw, Bound: table.AtLeast(0.97),
+			Cells: all.cells(func(p *pair) table.Cell { return table.Of(p.ofRate...) })},
+		{ID: "module/memory", Part: table.Module, What: "peak memory of a host in C", Unit: table.KiB, Bound: table.AtMost(16 * 1024),
+			Cells: all.cells(func(p *pair) table.Cell { return table.Of(p.host.peak()) })},
+	}
+}
+
+func (all pairs) cells(of func(*pair) table.Cell) table.Cells {
+	cells := table.Cells{}
+	for column, p := range all {
+		cells[column] = of(p)
+	}
+	return cells
+}
+
+// A pair is signatures of a host beside raw commands to the same chip over the same socket, each from a process of its own. Of each round it has the time of
+// a signature and of a raw command, the time of processors for a signature in ms, and signatures and raw commands a second.
 type pair struct {
-	raw              *client
-	command          []byte
-	host             *host
-	ofRaw, cpu, rate []float64
+	host                              *host
+	client                            *client
+	command                           []byte
+	one, raw                          []time.Duration
+	ofRaw, cpu, rate, rawRate, ofRate []float64
 }
 
 func (s *setting) newPair(threads int) *pair {
 	s.t.Helper()
-	r := &pair{raw: s.startClient(s.compileClient(), s.spec), command: s.signCommand(), host: s.startHost(s.spec, threads)}
-	r.host.sign(1) // loads the key
-	return r
+	p := &pair{client: s.startClient(s.compileClient(), s.spec), command: s.signCommand(), host: s.startHost(s.spec, threads)}
+	p.host.sign(1) // loads the key
+	return p
 }
 
-func (r *pair) round() {
+func (p *pair) round() {
 	start := time.Now()
-	r.raw.order(perRound, r.command)
-	one, _ := r.raw.result()
+	p.client.order(perRound, p.command)
+	raw, _ := p.client.result()
 	all := time.Since(start)
-	signed := r.host.sign(perRound / r.host.threads)
-	r.ofRaw = append(r.ofRaw, float64(signed.median)/float64(one))
-	r.cpu = append(r.cpu, ms(signed.cpu)/perRound)
-	r.rate = append(r.rate, float64(all)/float64(signed.all))
-}
-
-func (r *pair) cost() cost {
-	return cost{median(r.ofRaw), median(r.cpu), median(r.rate), r.host.peak()}
+	signed := p.host.sign(perRound / p.host.threads)
+	p.one, p.raw = append(p.one, signed.median), append(p.raw, raw)
+	p.ofRaw = append(p.ofRaw, float64(signed.median)/float64(raw))
+	p.cpu = append(p.cpu, ms(signed.cpu)/perRound)
+	p.rate, p.rawRate = append(p.rate, perRound/signed.all.Seconds()), append(p.rawRate, perRound/all.Seconds())
+	p.ofRate = append(p.ofRate, float64(all)/float64(signed.all))
 }
 
 // signCommand loads a key like the provider's beside it and returns a whole TPM2_Sign for it.
@@ -126,30 +158,33 @@ func (s *setting) startBroker() string {
 }
 
 // listing times ssh-keygen with a module against ssh-keygen without.
-func listing(t *testing.T) []compared {
+func listing(t *testing.T) []table.Row {
 	s, peer, soft := newSetting(t, true), newPeer(t), newSoft(t)
-	var with, without, peers, softs []time.Duration
+	more := map[*setting][]time.Duration{}
 	for range 4 * rounds {
-		without = append(without, s.took("ssh-keygen", "-l", "-f", s.public))
-		with = append(with, s.took("ssh-keygen", "-D", s.module))
-		peers = append(peers, peer.took("ssh-keygen", "-D", peer.module))
-		softs = append(softs, soft.took("ssh-keygen", "-D", soft.module))
+		without := s.took("ssh-keygen", "-l", "-f", s.public)
+		for _, each := range []*setting{s, peer, soft} {
+			more[each] = append(more[each], each.took("ssh-keygen", "-D", each.module)-without)
+		}
 	}
-	more := func(times []time.Duration) float64 { return (median(times) - median(without)).Seconds() * 1000 }
-	return []compared{{figure{"ssh-keygen -D over ssh-keygen -l of the same key", more(peers), 8, "ms", more(with)}, more(softs)}}
+	return []table.Row{{ID: "module/list", Part: table.Module, What: "ssh-keygen -D over ssh-keygen -l of the same key", Unit: table.Milliseconds, Bound: table.AtMost(8),
+		Cells: table.Cells{table.Tpmkey: inMS(more[s]), table.TPM2PKCS11: inMS(more[peer]), table.SoftHSM2: inMS(more[soft])}}}
 }
 
 // loading asks a C program what dlopen started.
-func loading(t *testing.T) []compared {
-	s := newSetting(t, false)
-	program := filepath.Join(s.home, "dlopen")
-	s.run("gcc", "-o", program, "testdata/dlopen.c", "-ldl")
-	var threads, handlers float64
-	if _, err := fmt.Sscan(s.run(program, s.module), &threads, &handlers); err != nil {
-		t.Fatal(err)
+func loading(t *testing.T) []table.Row {
+	program := filepath.Join(t.TempDir(), "dlopen")
+	compile(t, program, "testdata/dlopen.c", "-ldl")
+	threads, handlers := table.Cells{}, table.Cells{}
+	for column, s := range map[table.Column]*setting{table.Tpmkey: newSetting(t, false), table.TPM2PKCS11: newPeer(t), table.SoftHSM2: newSoft(t)} {
+		var started [2]float64
+		if _, err := fmt.Sscan(s.run(program, s.module), &started[0], &started[1]); err != nil {
+			t.Fatal(err)
+		}
+		threads[column], handlers[column] = table.Of(started[0]), table.Of(started[1])
 	}
-	return []compared{
-		{figure{"threads after dlopen", -1, 1, "", threads}, -1},
-		{figure{"signal handlers set by dlopen", -1, 0, "", handlers}, -1},
+	return []table.Row{
+		{ID: "module/threads-started", Part: table.Module, What: "threads after dlopen", Bound: table.AtMost(1), Cells: threads},
+		{ID: "module/handlers", Part: table.Module, What: "signal handlers set by dlopen", Bound: table.AtMost(0), Cells: handlers},
 	}
 }

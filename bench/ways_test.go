@@ -35,8 +35,11 @@ func throughTpmkeyd(s *setting) string {
 
 func throughAbrmd(s *setting) string {
 	s.startPeerBroker()
-	return "tabrmd:bus_type=session"
+	return abrmd
 }
+
+// abrmd is where its clients find tpm2-abrmd.
+const abrmd = "tabrmd:bus_type=session"
 
 // startDaemon runs tpmkeyd on the setting's chip.
 func (s *setting) startDaemon() (where string, process *exec.Cmd) {

@@ -68,6 +68,7 @@ var classes = map[string]class{
 	"TPM2_ReadPublic":                lookUp,
 	"TPM2_GetCapability":             lookUp,
 	"TPM2_GetRandom":                 lookUp,
+	"TPM2_TestParms":                 lookUp,
 	"TPM2_PolicyGetDigest":           lookUp,
 	"TPM2_Unseal":                    lookUp, // the object is loaded: only its data are sent
 }

@@ -15,9 +15,9 @@ type panel struct {
 // panels are what the picture shows: where less is better, whoever is better.
 var panels = []panel{
 	{"commands/login", "TPM commands for an ssh login", []Column{Tpmkey, TPM2PKCS11}},
-	{"chip/login", "ssh login: time of a discrete chip (modelled), ms", []Column{Tpmkey, TPM2PKCS11}},
+	{"chip/login", "modelled: time of a discrete chip for an ssh login, ms", []Column{Tpmkey, TPM2PKCS11}},
 	{"commands/sign-broker", "TPM commands for a signature, through a broker", []Column{Tpmkey, TPM2Abrmd}},
-	{"chip/handshake-1.3", "TLS 1.3 handshake: time of a discrete chip (modelled), ms", []Column{Tpmkey, GoKeyfiles, TPMKMS}},
+	{"chip/handshake-1.3", "modelled: time of a discrete chip for a TLS 1.3 handshake, ms", []Column{Tpmkey, GoKeyfiles, TPMKMS}},
 	{"module/sign", "C_Sign on an emulated TPM, ms; SoftHSM2 has its keys in files", []Column{Tpmkey, TPM2PKCS11, SoftHSM2, Raw}},
 	{"module/processors", "time of processors for a signature, in the host, ms", []Column{Tpmkey, TPM2PKCS11, SoftHSM2}},
 	{"between/added", "time that the broker adds to a command, µs", []Column{Tpmkey, TPM2Abrmd}},
@@ -30,7 +30,7 @@ const (
 	margin     = 16
 	labelWidth = 130
 	barLeft    = margin + labelWidth
-	longest    = 440 // bar; behind it is its figure
+	longest    = 400 // bar; behind it is its figure
 	barHeight  = 14
 	barStep    = 20
 	titleStep  = 24
@@ -59,6 +59,7 @@ type bar struct {
 func (t *Table) WritePicture(w io.Writer) error {
 	d := &drawing{Width: width, Height: margin}
 	d.say(margin, titleStep, "title", "tpmkey beside others: less is better")
+	d.say(margin, titleStep, "figure", "bars are medians, lines the spread around them: of rounds, or of five chips whose times were published")
 	for _, p := range panels {
 		row, ok := t.Row(p.row)
 		if !ok {
@@ -81,9 +82,18 @@ func (d *drawing) draw(p panel, r Row) {
 	for _, c := range p.columns {
 		length := d.bar(c, r.Cells[c], scale)
 		d.Texts = append(d.Texts, text{margin, d.Height + barHeight - 3, "who", string(c)})
-		d.say(barLeft+length+8, barStep, "figure", r.print(c))
+		d.say(barLeft+length+8, barStep, "figure", r.figure(c))
 	}
 	d.Height += panelSpace
+}
+
+// figure is what stands behind a bar.
+func (r Row) figure(c Column) string {
+	text := r.Cells[c].String()
+	if c == Tpmkey && r.Missed() {
+		text += fmt.Sprintf(", must be %s", r.Bound)
+	}
+	return text
 }
 
 // bar draws the median and the spread, and returns where it ends.

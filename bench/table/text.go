@@ -53,6 +53,18 @@ func (p Part) grid(rows []Row) [][]string {
 		}
 		lines = append(lines, line)
 	}
+	return withoutEmpty(lines)
+}
+
+// withoutEmpty leaves out the columns that have nothing but a head.
+func withoutEmpty(lines [][]string) [][]string {
+	for i := len(lines[0]) - 1; i > 0; i-- {
+		if !slices.ContainsFunc(lines[1:], func(line []string) bool { return line[i] != "" }) {
+			for n := range lines {
+				lines[n] = slices.Delete(lines[n], i, i+1)
+			}
+		}
+	}
 	return lines
 }
 
