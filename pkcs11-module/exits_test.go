@@ -15,7 +15,7 @@ const attempts = 3
 
 // A host that ends without C_Finalize leaves nothing on a chip that nobody else looks after.
 func TestExits(t *testing.T) {
-	for _, mode := range []string{"returns", "threads", "finalized"} {
+	for _, mode := range []string{"returns", "threads", "finalized", "denied"} {
 		t.Run(mode, func(t *testing.T) {
 			var leaks []string
 			for range attempts {
@@ -45,16 +45,23 @@ func exitOf(t *testing.T, s *setting, mode string, argument int) (leaks []string
 // A child's end is not the parent's.
 func TestChildExits(t *testing.T) { newShared(t).runHost(t, "exits", "child", 0) }
 
-// A host whose signal handler calls exit, wherever that interrupts a call, ends.
+// A host whose signal handler calls exit, wherever that interrupts a call or malloc, ends.
 func TestExitInHandler(t *testing.T) {
 	s := newShared(t)
-	for i := range 40 {
-		hangs, stop := context.WithTimeout(t.Context(), 2*time.Minute)
-		c := exec.CommandContext(hangs, hostInC(t, "exits"), module(t), "handler", strconv.Itoa(100+i*173))
-		c.Env = s.environment()
-		if output, err := c.CombinedOutput(); err != nil || len(output) > 0 {
-			t.Errorf("%v\n%s", err, output)
+	for mode, runs := range map[string]int{"handler": 40, "heap": 8} {
+		for i := range runs {
+			s.endsInTime(t, mode, 100+i*173)
 		}
-		stop()
+	}
+}
+
+func (s *setting) endsInTime(t *testing.T, mode string, microseconds int) {
+	t.Helper()
+	hangs, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer stop()
+	c := exec.CommandContext(hangs, hostInC(t, "exits"), module(t), mode, strconv.Itoa(microseconds))
+	c.Env = s.environment()
+	if output, err := c.CombinedOutput(); err != nil || len(output) > 0 {
+		t.Fatalf("%s: %v\n%s", mode, err, output)
 	}
 }

@@ -9,6 +9,7 @@
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 #include "pool.h"
 
@@ -90,18 +91,20 @@ int tpmkey_fill_pool(void)
 	return failed;
 }
 
-/* Takes a thread, a detached one, where more than some are left. */
-static int take_beyond(int left, pthread_t *thread, void *(*run)(void *), void *argument)
+/* The next thread, a detached one, where more than some are left. */
+static struct ready *take_beyond_locked(int left)
 {
-	struct ready *r = NULL;
+	struct ready *r = first;
 
-	pthread_mutex_lock(&lock);
-	if (count > left) {
-		r = first;
-		first = r->next;
-		count--;
-	}
-	pthread_mutex_unlock(&lock);
+	if (count <= left)
+		return NULL;
+	first = r->next;
+	count--;
+	return r;
+}
+
+static int run_on(struct ready *r, pthread_t *thread, void *(*run)(void *), void *argument)
+{
 	if (!r)
 		return EAGAIN;
 	*thread = r->thread;
@@ -111,12 +114,41 @@ static int take_beyond(int left, pthread_t *thread, void *(*run)(void *), void *
 	return 0;
 }
 
-int tpmkey_take_thread(pthread_t *thread, void *(*run)(void *), void *argument) { return take_beyond(OF_GO, thread, run, argument); }
+/* How long a caller waits for somebody who fills the pool, in milliseconds. Whoever fills it looks for jobs without a thread afterwards. */
+#define PATIENCE 100
+
+/* Whoever fills the pool may wait for malloc, and malloc for the thread that exits now, by a handler that interrupts it. */
+static int lock_with_patience(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += PATIENCE * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+	return pthread_mutex_timedlock(&lock, &until);
+}
+
+int tpmkey_take_thread(pthread_t *thread, void *(*run)(void *), void *argument)
+{
+	struct ready *r;
+
+	if (lock_with_patience() != 0)
+		return EAGAIN;
+	r = take_beyond_locked(OF_GO);
+	pthread_mutex_unlock(&lock);
+	return run_on(r, thread, run, argument);
+}
 
 /* Go asks for what a thread of the pool is: detached, with a stack of the usual size. */
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
 {
-	if (take_beyond(0, thread, run, argument) == 0)
+	struct ready *r;
+
+	pthread_mutex_lock(&lock);
+	r = take_beyond_locked(0);
+	pthread_mutex_unlock(&lock);
+	if (run_on(r, thread, run, argument) == 0)
 		return 0;
 	return __real_pthread_create(thread, attributes, run, argument);
 }

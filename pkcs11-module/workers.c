@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "front.h"
@@ -216,6 +217,25 @@ int tpmkey_start_workers(void (*go)(void))
 	return s.started ? 0 : -1;
 }
 
+/* No handler of the host's runs meanwhile: one that calls the module, or never comes back, would leave the lock taken. Waits for it at most until some time. */
+static int add(struct job *j, const struct timespec *until)
+{
+	sigset_t before;
+	int failed;
+
+	tpmkey_block_signals(&before);
+	calls++;
+	failed = until ? pthread_mutex_timedlock(&lock, until) : pthread_mutex_lock(&lock);
+	if (!failed) {
+		*last = j;
+		last = &j->next;
+		find_worker_locked();
+		pthread_mutex_unlock(&lock);
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return failed;
+}
+
 CK_RV tpmkey_work(const void *request, size_t size, void **response, size_t *response_size)
 {
 	struct job *j = calloc(1, sizeof *j);
@@ -226,12 +246,7 @@ CK_RV tpmkey_work(const void *request, size_t size, void **response, size_t *res
 	}
 	j->request = request;
 	j->size = size;
-	calls++;
-	pthread_mutex_lock(&lock);
-	*last = j;
-	last = &j->next;
-	find_worker_locked();
-	pthread_mutex_unlock(&lock);
+	add(j, NULL);
 	wait_for(&j->done);
 	calls--;
 	*response = j->response;
@@ -239,4 +254,23 @@ CK_RV tpmkey_work(const void *request, size_t size, void **response, size_t *res
 	sem_destroy(&j->done);
 	free(j);
 	return *response ? CKR_OK : CKR_HOST_MEMORY;
+}
+
+/*
+ * The last call of a process. It may be that exit was called by a handler that interrupts anything, malloc too: so there is nothing that could wait for that,
+ * neither memory nor a new thread, and whoever calls waits for so many seconds at most.
+ */
+void tpmkey_work_at_exit(const void *request, size_t size, int seconds)
+{
+	static struct job j;
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += seconds;
+	j.request = request;
+	j.size = size;
+	if (sem_init(&j.done, 0, 0) != 0 || add(&j, &until) != 0)
+		return;
+	while (sem_timedwait(&j.done, &until) != 0 && errno == EINTR)
+		;
 }

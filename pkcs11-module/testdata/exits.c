@@ -1,7 +1,7 @@
 /*
  * A host that ends without C_Finalize.
  *
- *   exits MODULE returns|threads|child|finalized|handler N
+ *   exits MODULE returns|threads|child|finalized|denied|handler|heap N
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "deny.h"
 #include "host.h"
 
 enum { THREADS = 8 };
@@ -92,29 +93,55 @@ static void finalized(int unused)
 	CHECK(CKR_OK, f->C_Finalize(NULL));
 }
 
+/* Nobody gets a thread any more. */
+static void denied(int unused)
+{
+	returns(unused);
+	no_threads();
+}
+
 static void on_alarm(int signal)
 {
 	(void)signal;
 	exit(0);
 }
 
+static void exit_soon(int microseconds)
+{
+	struct itimerval once = { { 0, 0 }, { 0, microseconds } };
+
+	signal(SIGALRM, on_alarm);
+	setitimer(ITIMER_REAL, &once, NULL);
+}
+
 /* Ends wherever the signal comes, which is not allowed and common. */
 static void handler(int microseconds)
 {
-	struct itimerval once = { { 0, 0 }, { 0, microseconds } };
 	CK_SESSION_HANDLE s;
 
 	CHECK(CKR_OK, f->C_Initialize(NULL));
 	s = open_session();
 	key = private_key(s);
-	signal(SIGALRM, on_alarm);
-	setitimer(ITIMER_REAL, &once, NULL);
+	exit_soon(microseconds);
 	for (;;)
 		sign(s, key);
 }
 
+/* The same inside malloc, most of the time. */
+static void heap(int microseconds)
+{
+	void *volatile memory;
+
+	CHECK(CKR_OK, f->C_Initialize(NULL));
+	exit_soon(microseconds);
+	for (;;) {
+		memory = malloc(1 << 14);
+		free(memory);
+	}
+}
+
 static const struct mode modes[] = {
-	{ "returns", returns }, { "threads", threads }, { "child", child }, { "finalized", finalized }, { "handler", handler },
+	{ "returns", returns }, { "threads", threads }, { "child", child }, { "finalized", finalized }, { "denied", denied }, { "handler", handler }, { "heap", heap },
 };
 
 MAIN(modes)
