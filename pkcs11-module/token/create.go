@@ -113,7 +113,7 @@ func createPublicKey(o *object, t template) error {
 	o.own = map[attributeType][]byte{}
 	for _, kind := range []attributeType{CKA_MODULUS, CKA_PUBLIC_EXPONENT} {
 		value, _ := t.get(kind)
-		o.own[kind] = bytes.TrimLeft(value, "\x00")
+		o.own[kind] = bytes.Clone(bytes.TrimLeft(value, "\x00"))
 	}
 	if rv := o.complete(); rv != CKR_OK {
 		return rv
@@ -133,7 +133,7 @@ func createCertificate(o *object, t template) error {
 	if o.owner != nil || o.is(CKA_PRIVATE) {
 		return createStored(o, t)
 	}
-	o.own = map[attributeType][]byte{CKA_VALUE: value}
+	o.own = map[attributeType][]byte{CKA_VALUE: bytes.Clone(value)}
 	o.complete()
 	k := o.token.keyOf(o)
 	if k == nil {

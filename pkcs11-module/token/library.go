@@ -54,8 +54,9 @@ func (l *Library) refuseMalformed(function, handle uint64) CKR {
 	return CKR_ARGUMENTS_BAD
 }
 
-// Call answers one request of the front. A panic is ours, never the host's.
+// Call answers one request of the front, and wipes it: there may be a PIN in it, or a key. A panic is ours, never the host's.
 func (l *Library) Call(message []byte) (answer []byte) {
+	defer clear(message)
 	r := &request{rest: message}
 	function := r.number()
 	defer func() {
@@ -116,11 +117,19 @@ func finalize(l *Library, r *request, _ *response) CKR {
 		return CKR_ARGUMENTS_BAD
 	}
 	l.mu.Lock()
-	keys := l.keys
+	keys, sessions, tokens := l.keys, l.sessions, append(l.tokens, l.free)
 	l.keys, l.sessions, l.tokens, l.free = nil, nil, nil, nil
+	for _, t := range tokens {
+		if t != nil {
+			clear(t.pin)
+		}
+	}
 	l.mu.Unlock()
 	if keys == nil {
 		return CKR_CRYPTOKI_NOT_INITIALIZED
+	}
+	for _, s := range sessions {
+		s.wipe()
 	}
 	if err := keys.Close(); err != nil {
 		l.log(fmt.Sprintf("C_Finalize: %v", err))
@@ -156,6 +165,7 @@ func onSession(f func(s *session, r *request, out *response) CKR) function {
 			return CKR_SESSION_HANDLE_INVALID
 		}
 		s.mu.Lock()
+		defer s.wipeIfClosed()
 		defer s.mu.Unlock()
 		return f(s, r, out)
 	})

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rsa"
 	"hash"
@@ -130,6 +131,7 @@ func (o *operation) take(use mechanismUse) (rv CKR) {
 		return rv
 	case oaep:
 		o.hash, o.mgf, o.label, rv = use.oaepOf()
+		o.label = bytes.Clone(o.label)
 		return rv
 	}
 	if len(use.parameters) > 0 {
@@ -158,6 +160,7 @@ func (t *token) loginNumber() int {
 func (s *session) cancel(k kind) {
 	if o := s.operations[k]; o != nil {
 		clear(o.result)
+		clear(o.data)
 	}
 	s.operations[k] = nil
 }

@@ -50,7 +50,28 @@ func closeSession(l *Library, r *request, _ *response) CKR {
 		return CKR_SESSION_HANDLE_INVALID
 	}
 	s.close()
+	s.wipe()
 	return CKR_OK
+}
+
+// wipe ends what a closed session has under way, unless a call is at it, which does so when it is done: it may take long.
+func (s *session) wipe() {
+	if !s.mu.TryLock() {
+		return
+	}
+	defer s.mu.Unlock()
+	for k := range kindCount {
+		s.cancel(k)
+	}
+}
+
+func (s *session) wipeIfClosed() {
+	s.library.mu.Lock()
+	closed := s.library.sessions[s.handle] != s
+	s.library.mu.Unlock()
+	if closed {
+		s.wipe()
+	}
 }
 
 // close takes the session's objects with it, and the last one of a token the login (5.6). The caller holds the library's mu.
@@ -78,6 +99,7 @@ func closeAllSessions(t *token, _ *request, _ *response) CKR {
 	for _, s := range t.library.sessions {
 		if s.token == t {
 			s.close()
+			s.wipe()
 		}
 	}
 	return CKR_OK

@@ -17,7 +17,7 @@ func verify(s *session, r *request, _ *response) CKR {
 	if rv != CKR_OK {
 		return rv
 	}
-	s.cancel(verifying)
+	defer s.cancel(verifying)
 	o.add(data)
 	return o.verify(signature)
 }
@@ -30,7 +30,7 @@ func verifyFinal(s *session, r *request, _ *response) CKR {
 	if rv != CKR_OK {
 		return rv
 	}
-	s.cancel(verifying)
+	defer s.cancel(verifying)
 	return o.verify(signature)
 }
 
