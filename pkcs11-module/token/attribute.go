@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/binary"
 	"encoding/hex"
 )
@@ -219,11 +220,11 @@ func ofCertificate(value func(*x509.Certificate) []byte) func(*object) []byte {
 
 // serial is the DER of the certificate's serial number.
 func serial(c *x509.Certificate) []byte {
-	b := c.SerialNumber.Bytes()
-	if len(b) == 0 || b[0]&0x80 != 0 {
-		b = append([]byte{0}, b...)
+	der, err := asn1.Marshal(c.SerialNumber)
+	if err != nil {
+		return nil
 	}
-	return append([]byte{0x02, byte(len(b))}, b...)
+	return der
 }
 
 // checkValue is the beginning of the SHA-1 of a certificate (4.6.2).
