@@ -267,7 +267,9 @@ func (t *token) change(o *object, values template) error {
 	}
 	t.library.mu.Lock()
 	defer t.library.mu.Unlock()
-	o.own = changed.own
+	if t.objects.byHandle[o.handle] != nil {
+		t.objects.byHandle[o.handle] = &changed // calls of other sessions may be looking at the old one
+	}
 	return nil
 }
 
@@ -304,7 +306,7 @@ func (t *token) destroy(o *object) (err error) {
 	case o.owner != nil:
 		t.library.mu.Lock()
 		defer t.library.mu.Unlock()
-		t.remove(func(other *object) bool { return other == o })
+		t.remove(func(other *object) bool { return other.handle == o.handle })
 		return nil
 	case o.path != "":
 		err = removeStored(o)

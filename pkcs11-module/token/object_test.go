@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -504,4 +505,30 @@ func TestPINThatIsAskedFor(t *testing.T) {
 		h.want(CKR_OK, fnSignInit, s, mech(CKM_RSA_PKCS, nil), private)
 		h.want(row.want, fnSign, s, str(data), have(256))
 	}
+}
+
+// Sessions share objects: one changes what others look at, and destroys it.
+func TestSharedObject(t *testing.T) {
+	h := newHost(t, t.TempDir(), "")
+	s := h.session()
+	made := h.create(s, ofClass(CKO_DATA), named("old"))
+	var others sync.WaitGroup
+	for range 2 {
+		others.Go(func() {
+			other := h.session()
+			for range 200 {
+				if got := string(h.value(other, made, CKA_LABEL)); got != "old" && got != "new" {
+					t.Errorf("label %q", got)
+				}
+				h.find(other, named("new"))
+			}
+		})
+	}
+	for range 100 {
+		h.want(CKR_OK, fnSetAttributeValue, s, made, attrs(named("new")))
+		h.want(CKR_OK, fnSetAttributeValue, s, made, attrs(named("old")))
+	}
+	others.Wait()
+	h.want(CKR_OK, fnDestroyObject, s, made)
+	h.want(CKR_OBJECT_HANDLE_INVALID, fnDestroyObject, s, made)
 }
