@@ -179,10 +179,14 @@ func TestConformance(t *testing.T) {
 			call(CKR_MECHANISM_INVALID, fnGenerateKeyPair, pkcs, attrs(bits2048), attrs()),
 		},
 		"5.14: what needs secret keys": {
-			call(CKR_FUNCTION_NOT_SUPPORTED, fnGenerateKey), call(CKR_FUNCTION_NOT_SUPPORTED, fnWrapKey), call(CKR_FUNCTION_NOT_SUPPORTED, fnUnwrapKey),
-			call(CKR_FUNCTION_NOT_SUPPORTED, fnDeriveKey), call(CKR_FUNCTION_NOT_SUPPORTED, fnDigestEncryptUpdate), call(CKR_FUNCTION_NOT_SUPPORTED, fnDecryptVerifyUpdate),
+			call(CKR_FUNCTION_NOT_SUPPORTED, fnGenerateKey, pkcs), call(CKR_FUNCTION_NOT_SUPPORTED, fnWrapKey, pkcs), call(CKR_FUNCTION_NOT_SUPPORTED, fnUnwrapKey, pkcs),
+			call(CKR_FUNCTION_NOT_SUPPORTED, fnDeriveKey, pkcs), call(CKR_FUNCTION_NOT_SUPPORTED, fnDigestEncryptUpdate), call(CKR_FUNCTION_NOT_SUPPORTED, fnDecryptVerifyUpdate),
 		},
-		"5.15.1: no seeds":          {call(CKR_RANDOM_SEED_NOT_SUPPORTED, fnSeedRandom, str(data)), call(CKR_OK, fnGenerateRandom, num(0))},
+		"5.14: nor do they without a mechanism": {
+			call(CKR_ARGUMENTS_BAD, fnGenerateKey, num(0)), call(CKR_ARGUMENTS_BAD, fnWrapKey, num(0)), call(CKR_ARGUMENTS_BAD, fnUnwrapKey, num(0)),
+			call(CKR_ARGUMENTS_BAD, fnDeriveKey, num(0)),
+		},
+		"5.15.1: seeds":             {call(CKR_OK, fnSeedRandom, str(data)), call(CKR_OK, fnSeedRandom, str(nil)), call(CKR_OK, fnGenerateRandom, num(0))},
 		"5.16: nothing is parallel": {call(CKR_FUNCTION_NOT_PARALLEL, fnGetFunctionStatus), call(CKR_FUNCTION_NOT_PARALLEL, fnCancelFunction)},
 		"v3.0, 5.9: no messages":    {call(CKR_FUNCTION_NOT_SUPPORTED, fnMessageEncryptInit), call(CKR_FUNCTION_NOT_SUPPORTED, fnMessageVerifyFinal)},
 		"v3.0, 5.6.9: what is cancelled is over, and what is not goes on": {

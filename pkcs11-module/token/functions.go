@@ -70,12 +70,12 @@ var functions = [...]function{
 	56: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),
 	57: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),
 	58: refuseSession(CKR_FUNCTION_NOT_SUPPORTED),
-	59: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_GenerateKey: no secret keys
+	59: refuseMechanism(CKR_FUNCTION_NOT_SUPPORTED), // C_GenerateKey: no secret keys
 	60: onSession(generateKeyPair),
-	61: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_WrapKey: no secret keys, and private ones stay
-	62: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_UnwrapKey
-	63: refuseSession(CKR_FUNCTION_NOT_SUPPORTED), // C_DeriveKey
-	64: refuseSession(CKR_RANDOM_SEED_NOT_SUPPORTED),
+	61: refuseMechanism(CKR_FUNCTION_NOT_SUPPORTED), // C_WrapKey: no secret keys, and private ones stay
+	62: refuseMechanism(CKR_FUNCTION_NOT_SUPPORTED), // C_UnwrapKey
+	63: refuseMechanism(CKR_FUNCTION_NOT_SUPPORTED), // C_DeriveKey
+	64: onSession(seedRandom),
 	65: onSession(generateRandom),
 	66: refuseSession(CKR_FUNCTION_NOT_PARALLEL), // C_GetFunctionStatus (5.15)
 	67: refuseSession(CKR_FUNCTION_NOT_PARALLEL), // C_CancelFunction

@@ -175,3 +175,13 @@ func onSession(f func(s *session, r *request, out *response) CKR) function {
 func refuseSession(rv CKR) function {
 	return onSession(func(*session, *request, *response) CKR { return rv })
 }
+
+// refuseMechanism answers the same for every mechanism.
+func refuseMechanism(rv CKR) function {
+	return onSession(func(_ *session, r *request, _ *response) CKR {
+		if r.neededMechanism(); r.bad {
+			return CKR_ARGUMENTS_BAD
+		}
+		return rv
+	})
+}

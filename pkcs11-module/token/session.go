@@ -2,6 +2,9 @@ package token
 
 import (
 	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
 	"sync"
 )
 
@@ -115,6 +118,27 @@ func getSessionInfo(s *session, _ *request, out *response) CKR {
 	slot := s.token.slot
 	s.library.mu.Unlock()
 	out.number(slot).number(s.state()).number(flags).number(0)
+	return CKR_OK
+}
+
+// randomDevice takes what is mixed into the kernel's generator.
+const randomDevice = "/dev/urandom"
+
+// seedRandom is C_SeedRandom (5.14): for the generator that C_GenerateRandom uses, where the host can reach it.
+func seedRandom(s *session, r *request, _ *response) CKR {
+	seed := r.bytes()
+	if r.bad {
+		return CKR_ARGUMENTS_BAD
+	}
+	f, err := os.OpenFile(randomDevice, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.Write(seed)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		s.library.log(fmt.Sprintf("C_SeedRandom: %v", err))
+		return CKR_RANDOM_SEED_NOT_SUPPORTED
+	}
 	return CKR_OK
 }
 
