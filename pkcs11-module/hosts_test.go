@@ -164,3 +164,6 @@ func TestStrangeHelper(t *testing.T) {
 		})
 	}
 }
+
+// A host that has logged out, whose PIN is nowhere.
+func TestSecrets(t *testing.T) { newShared(t).runHost(t, "secrets", "login", 0) }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -88,11 +87,12 @@ func receive(control int) (int, error) {
 // most is more than the front sends: it takes no length above 1 GiB from a host, and few at once.
 const most = 1 << 32
 
-// converse answers a connection's calls, one at a time. The socket blocks, which costs less than waking up a goroutine.
+// converse answers a connection's calls, one at a time. The socket blocks, which costs less than waking up a goroutine. There is no buffer in which PINs would
+// stay: the library wipes its request.
 func converse(host *os.File, library caller) {
 	defer host.Close()
-	for from := bufio.NewReader(host); ; {
-		request, err := readRequest(from)
+	for {
+		request, err := readRequest(host)
 		if err != nil || answer(host, library.Call(request)) != nil {
 			return
 		}
