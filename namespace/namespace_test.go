@@ -169,6 +169,7 @@ func TestMistakes(t *testing.T) {
 		{head + "socket-owner = \"root\"\n", "this namespace has none"},
 		{head + "socket = \"/s\"\nsocket-mode = \"rw\"\n", `line 5: socket-mode: namespace "web": "rw" is no mode; write it like "0660"`},
 		{head + "socket = \"/s\"\nsocket-mode = \"4666\"\n", `"4666" is no mode`},
+		{head + "socket = \"/s\"\nsocket-mode = \"066\"\n", `line 5: socket-mode: namespace "web": "066" keeps the socket's owner out, who must write to connect; write it like "0660"`},
 		{head + "socket = \"/s\"\nsocket-group = \"nobody-at-all\"\n", `there is no group "nobody-at-all"`},
 		{head + "filter = \"rsq\"\n", `line 4: filter: namespace "web": "rsq" is none of the profiles`},
 		{head + "filter = \"/etc/tpmkey/other\"\n", `line 4: filter: namespace "web": no such file`},

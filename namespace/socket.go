@@ -45,6 +45,8 @@ func (t *table) takeMode(n *Namespace) error {
 		return fmt.Errorf("%q is no mode; write it like \"0660\"", *t.SocketMode)
 	case n.Socket == nil:
 		return errNoSocket
+	case mode&0o200 == 0:
+		return fmt.Errorf("%q keeps the socket's owner out, who must write to connect; write it like \"0660\"", *t.SocketMode)
 	}
 	n.Socket.Mode = fs.FileMode(mode)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,8 @@ type door struct {
 
 // doors are all of them.
 type doors struct {
+	everybody string // the path of the socket for everybody, which none of them is
+
 	mu     sync.Mutex
 	open   []door
 	closed bool // for good
@@ -66,7 +69,7 @@ func (d *doors) missing(wanted []namespace.Socket) (made []door, err error) {
 		if slices.ContainsFunc(d.open, func(o door) bool { return o.Path == w.Path }) {
 			continue
 		}
-		l, err := makeDoor(w)
+		l, err := d.makeDoor(w)
 		if err != nil {
 			closeDoors(made)
 			return nil, err
@@ -112,8 +115,11 @@ func (d *doors) closeAll() {
 
 // makeDoor makes a socket that at first only we can connect to. In a directory of others it touches nothing: whoever can make files there has us wait for ever, for the
 // lock of a socket or for a server that lets nobody in.
-func makeDoor(w namespace.Socket) (*net.UnixListener, error) {
-	if err := isOurs(filepath.Dir(w.Path)); err != nil && !errors.Is(err, os.ErrNotExist) {
+func (d *doors) makeDoor(w namespace.Socket) (*net.UnixListener, error) {
+	if w.Path == d.everybody {
+		return nil, fmt.Errorf("%s is the socket for everybody; a namespace needs one of its own, like /run/tpmkey/NAME.sock", w.Path)
+	}
+	if err := d.mayMakeIn(filepath.Dir(w.Path)); err != nil {
 		return nil, err
 	}
 	l, err := listenFor(w.Path, 0o600)
@@ -125,6 +131,20 @@ func makeDoor(w namespace.Socket) (*net.UnixListener, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// mayMakeIn tells whether a socket may be made in a directory. One that is not there is made beside the socket for everybody; elsewhere its name is a mistake more
+// often than not.
+func (d *doors) mayMakeIn(dir string) error {
+	err := isOurs(dir)
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	beside := filepath.Dir(d.everybody)
+	if dir == beside || strings.HasPrefix(dir, beside+"/") {
+		return nil
+	}
+	return fmt.Errorf("%w; make this directory, or put the socket into %s", err, beside)
 }
 
 // letIn gives a socket its owner and its mode. The directory must be one that nobody else can change, who could put a link to something else in its place.

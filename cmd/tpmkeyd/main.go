@@ -152,7 +152,7 @@ func run(o options) error {
 	defer at.close()
 	o.rules.profile, o.rules.everybody, o.rules.optional = o.profile, grant{filter: allowed, chip: anyChip}, o.rules.path == namespace.Path
 	s := newServer(tpms, o.rules, logger)
-	s.asking = at.asking
+	s.asking, s.doors.everybody = at.asking, at.everybody.Addr().String()
 	if err := o.rules.reload(s); err != nil {
 		return err
 	}

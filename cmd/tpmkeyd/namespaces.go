@@ -25,6 +25,7 @@ type namespaces struct {
 type rules struct {
 	set       *namespace.Set
 	everybody grant // for whom no namespace is
+	missing   bool  // there is no file of namespaces
 }
 
 var (
@@ -37,12 +38,12 @@ func (n *namespaces) current() *rules {
 	if r := n.now.Load(); r != nil {
 		return r
 	}
-	return &rules{&namespace.Set{}, n.everybody}
+	return &rules{set: &namespace.Set{}, everybody: n.everybody}
 }
 
 // read gives what the files say now.
 func (n *namespaces) read() (*rules, error) {
-	r := &rules{&namespace.Set{}, n.current().everybody}
+	r := &rules{set: &namespace.Set{}, everybody: n.current().everybody}
 	if n.profile != "" {
 		f, err := readFilter(n.profile)
 		if err != nil {
@@ -52,6 +53,7 @@ func (n *namespaces) read() (*rules, error) {
 	}
 	text, err := readTrusted(n.path)
 	if errors.Is(err, os.ErrNotExist) && n.optional {
+		r.missing = true
 		return r, nil
 	}
 	if err != nil {
@@ -153,6 +155,18 @@ func (n *namespaces) reloadOnSignal(s *server, l *log.Logger) (stop func()) {
 			return
 		}
 		r := n.current()
-		l.Printf("SIGHUP: %d namespaces from %s, filter %s", len(r.set.Namespaces), n.path, r.everybody.filter.Name())
+		l.Printf("SIGHUP: %s, filter %s", r.count(n.path), r.everybody.filter.Name())
 	})
+}
+
+// count says how many namespaces there are, and where they come from.
+func (r *rules) count(path string) string {
+	switch n := len(r.set.Namespaces); {
+	case r.missing:
+		return "no namespaces, since there is no " + path
+	case n == 1:
+		return "1 namespace from " + path
+	default:
+		return fmt.Sprintf("%d namespaces from %s", n, path)
+	}
 }

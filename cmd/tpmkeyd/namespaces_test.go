@@ -43,6 +43,7 @@ func serveWith(t *testing.T, text string) *served {
 	rules := everybody()
 	rules.path = filepath.Join(dir, "namespaces.toml")
 	s.server = newServer(&chips{named: []rm.Config{config}}, rules, log.New(s.log, "", 0))
+	s.doors.everybody = s.path
 	s.write(t, text)
 	if err := rules.reload(s.server); err != nil {
 		t.Fatal(err)
@@ -282,7 +283,7 @@ func TestReloadFilter(t *testing.T) {
 			t.Errorf("after mistakes: filter %s, want %s", got, want)
 		}
 	}
-	s.hup(t, one, "SIGHUP: 1 namespaces from "+s.rules.path+", filter yours")
+	s.hup(t, one, "SIGHUP: 1 namespace from "+s.rules.path+", filter yours")
 	for _, path := range []string{s.path, s.socket("a.sock")} {
 		if got := filterOf(talk(t, path)); got != "all" {
 			t.Errorf("%s: filter %s", path, got)
@@ -309,7 +310,7 @@ func TestReload(t *testing.T) {
 	}
 	hup("[[namespace]]\nname = \"a\"\nfilter = \"nothing\"\n", "SIGHUP: nothing has changed: "+s.rules.path+`: line 3: filter: namespace "a": "nothing" is none of the profiles`)
 	hup(first+"[[namespace]]\nname = \"b\"\nsocket = \"%s/namespaces.toml\"\n", "a file that is no socket is there; name another path")
-	hup(first+"[[namespace]]\nname = \"b\"\nsocket = \"%s/tpms.sock\"\n", "another server uses it")
+	hup(first+"[[namespace]]\nname = \"b\"\nsocket = \"%s/tpms.sock\"\n", "/tpms.sock is the socket for everybody; a namespace needs one of its own")
 	if got := filterOf(talk(t, s.socket("a.sock"))); got != "use" {
 		t.Errorf("after mistakes: filter %s", got)
 	}
@@ -323,7 +324,7 @@ func TestReload(t *testing.T) {
 	if err := syscall.Stat(s.socket("a.sock"), &st); err != nil || st.Mode&0o777 != 0o640 || os.Geteuid() == 0 && st.Gid != 777 {
 		t.Errorf("a.sock: mode %o, group %d, %v", st.Mode, st.Gid, err)
 	}
-	hup("", "SIGHUP: 0 namespaces from")
+	hup("", "SIGHUP: 0 namespaces from "+s.rules.path)
 	if _, err := net.Dial("unix", s.socket("b.sock")); err == nil {
 		t.Error("a socket that nobody wants is still there")
 	}
