@@ -83,7 +83,7 @@ func (c *client) send(command []byte) ([]byte, error) {
 		return device.AnswerFrame(c.change(f, text), errSealed), nil
 	}
 	c.server.usage.queued(c.principal, 1)
-	response, err := c.current().Send(command)
+	response, err := c.sendOn(command)
 	c.server.usage.queued(c.principal, -1)
 	if errors.Is(err, rm.ErrClosed) {
 		return nil, io.EOF
@@ -92,6 +92,17 @@ func (c *client) send(command []byte) ([]byte, error) {
 		response = wire.ErrorResponse(rcIOError)
 	}
 	return response, nil
+}
+
+// sendOn sends on the space that holds. A command that has waited for its turn in one that was given up goes to the next one.
+func (c *client) sendOn(command []byte) ([]byte, error) {
+	for {
+		space := c.current()
+		response, err := space.Send(command)
+		if !errors.Is(err, rm.ErrClosed) || c.current() == space {
+			return response, err
+		}
+	}
 }
 
 // change does what a frame asks for. Its sender needs no rights: a frame only takes them away.
@@ -187,6 +198,14 @@ func (c *client) widen(to func(*grant), h holder) error {
 	c.space.Close()
 	c.grant, c.space = g, space
 	return nil
+}
+
+// moveTo gives a client another grant and a space that was opened by it.
+func (c *client) moveTo(g grant, space *rm.Space) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.space.Close()
+	c.grant, c.space, c.narrowings = g, space, 0
 }
 
 // logDenial tells the administrator which rule refused what of whom.

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"log"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
@@ -121,4 +124,66 @@ func TestMostProfiles(t *testing.T) {
 	if err := d.client.narrow(many, holder{}); err != errTooNarrow {
 		t.Errorf("narrowed by %d profiles: %v", many.Profiles(), err)
 	}
+}
+
+// A gated chip answers one command not before it is told to.
+type gated struct {
+	rm.Chip
+	command      []byte
+	came, answer chan bool
+}
+
+func (g gated) Send(command []byte) ([]byte, error) {
+	if bytes.Equal(command, g.command) {
+		g.came <- true
+		<-g.answer
+	}
+	return g.Chip.Send(command)
+}
+
+// A command that waits for its turn while its client gets another space is answered all the same.
+func TestMoveWhileWaiting(t *testing.T) {
+	gate := gated{command: getRandom(5), came: make(chan bool), answer: make(chan bool)}
+	config, err := device.OpenChip(tpmtest.SWTPM(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := config.Open
+	config.Open = func() (chip rm.Chip, err error) {
+		gate.Chip, err = open()
+		return gate, err
+	}
+	s := newServer(&chips{named: []rm.Config{config}}, nil, log.New(&journal{}, "", 0))
+	defer s.chips.close()
+	g := grant{filter: filter.Default(), chip: anyChip}
+	busy, err1 := s.enter(caller{uid: 1000}, g)
+	waits, err2 := s.enter(caller{uid: 1001}, g)
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	defer busy.leave()
+	defer waits.leave()
+	var both sync.WaitGroup
+	ask := func(c *client, n uint16) func() {
+		return func() {
+			response, err := c.send(getRandom(n))
+			if err != nil {
+				t.Error(err)
+			}
+			wantRandom(t, response, int(n))
+		}
+	}
+	both.Go(ask(busy, 5))
+	<-gate.came
+	both.Go(ask(waits, 7))
+	for s.usage.users()[1].Queue == 0 {
+		runtime.Gosched()
+	}
+	space, err := waits.open(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits.moveTo(g, space)
+	close(gate.answer)
+	both.Wait()
 }

@@ -28,8 +28,9 @@ const (
 type vtpm struct {
 	client *client
 	fd     int
-	number int // of /dev/tpmN
-	stop   int // an eventfd
+	number int   // of /dev/tpmN
+	as     grant // by the file that was read last
+	stop   int   // an eventfd
 	ended  chan struct{}
 	saved  map[uint32][]byte // what stands for the contexts of sessions, by their handles
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"golang.org/x/sys/unix"
 
+	"tpmkey.example/filter"
 	"tpmkey.example/rm/tpmtest"
 	"tpmkey.example/rm/wire"
 )
@@ -183,10 +184,21 @@ func TestReloadVTPMs(t *testing.T) {
 	if _, err := (tpm2.ReadPublic{ObjectHandle: primary.ObjectHandle}).Execute(kernel[1]); err != nil {
 		t.Errorf("the first has lost its key: %v", err)
 	}
-	reload(strings.ReplaceAll(withVTPM, "true", "true\nfilter = \"use\"")+another, "")
+	reload(strings.ReplaceAll(withVTPM, "true", "true\nlocality = 3")+another, `namespace "box", line 1: locality 3: nothing but 0`)
+	if _, err := (tpm2.ReadPublic{ObjectHandle: primary.ObjectHandle}).Execute(kernel[1]); err != nil {
+		t.Errorf("who stays has lost its key to a mistake: %v", err)
+	}
 	create := tpm2.Create{ParentHandle: tpm2.NamedHandle{Handle: primary.ObjectHandle, Name: primary.Name}, InPublic: tpm2.New2B(tpmtest.RSATemplate())}
 	if _, err := create.Execute(kernel[1]); err != nil {
 		t.Errorf("who stays has not kept what it was granted: %v", err)
+	}
+	reload(strings.ReplaceAll(withVTPM, "true", "true\nfilter = \"use\"")+another, "")
+	s.log.await(t, "namespace box: /dev/tpm1 has the filter use now; what was loaded there is gone")
+	if strings.Contains(s.log.String(), "namespace other: ") {
+		t.Error("who is not changed has lost what it had")
+	}
+	if _, err := create.Execute(kernel[1]); !errors.Is(err, tpm2.TPMRC(filter.RCDenied)) {
+		t.Errorf("who stays has another filter than the file says now: %v", err)
 	}
 	reload(strings.ReplaceAll(withVTPM, "true", "false")+another, "")
 	if r, err := kernel[1].Send(getRandom(16)); err == nil {

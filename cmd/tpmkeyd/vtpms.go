@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"tpmkey.example/namespace"
+	"tpmkey.example/rm"
 )
 
 // vtpms are the virtual TPMs of namespaces, by the namespaces' names.
@@ -25,7 +26,7 @@ func vtpmUID(name string) uint32 {
 	return 0xFFF00000 | h.Sum32()>>12
 }
 
-// plugMissing makes the virtual TPMs that are wanted and not there yet: all of them, or none. What is there stays as it was granted.
+// plugMissing makes the virtual TPMs that are wanted and not there yet: all of them, or none.
 func (s *server) plugMissing(wanted []namespace.Namespace, grantOf func(*namespace.Namespace) grant) (made map[string]*vtpm, err error) {
 	made = map[string]*vtpm{}
 	for i := range wanted {
@@ -50,8 +51,51 @@ func (s *server) plugOne(name string, g grant) (*vtpm, error) {
 	v, err := s.vtpms.plug(c)
 	if err != nil {
 		c.leave()
+		return nil, err
 	}
-	return v, err
+	v.as = g
+	return v, nil
+}
+
+// A regrant is what a virtual TPM that stays gets from now on, and a space for it.
+type regrant struct {
+	of    *vtpm
+	to    grant
+	space *rm.Space
+}
+
+// openChanged opens spaces for the virtual TPMs that stay and of which the file says something else now: all of them, or none. Unlike other clients these stay for
+// as long as the service lives, so nothing new would ever come to hold.
+func (s *server) openChanged(wanted []namespace.Namespace, grantOf func(*namespace.Namespace) grant) (changed []regrant, err error) {
+	for i := range wanted {
+		n := &wanted[i]
+		v, to := s.vtpms.in[n.Name], grantOf(n)
+		if v == nil || to.is(v.as) {
+			continue
+		}
+		space, err := v.client.open(to)
+		if err != nil {
+			closeSpaces(changed)
+			return nil, fmt.Errorf("namespace %q, line %d: %w", n.Name, n.Line, err)
+		}
+		changed = append(changed, regrant{v, to, space})
+	}
+	return changed, nil
+}
+
+func closeSpaces(list []regrant) {
+	for _, r := range list {
+		r.space.Close()
+	}
+}
+
+// regrantAll has the virtual TPMs go on with their new spaces, in which nothing is.
+func (s *server) regrantAll(list []regrant) {
+	for _, r := range list {
+		r.of.as = r.to
+		r.of.client.moveTo(r.to, r.space)
+		s.log.Printf("namespace %s: /dev/tpm%d has the filter %s now; what was loaded there is gone", r.to.namespace, r.of.number, r.to.filter.Name())
+	}
 }
 
 // replaceVTPMs makes the virtual TPMs that are missing, has swap change the rest of the rules, and takes away those that nobody wants any more. An error leaves all
@@ -66,10 +110,16 @@ func (s *server) replaceVTPMs(wanted []namespace.Namespace, grantOf func(*namesp
 	if err != nil {
 		return err
 	}
-	if err := swap(); err != nil {
+	changed, err := s.openChanged(wanted, grantOf)
+	if err == nil {
+		err = swap()
+	}
+	if err != nil {
 		unplugAll(made)
+		closeSpaces(changed)
 		return err
 	}
+	s.regrantAll(changed)
 	maps.DeleteFunc(s.vtpms.in, func(name string, v *vtpm) bool {
 		stays := slices.ContainsFunc(wanted, func(n namespace.Namespace) bool { return n.Name == name })
 		if !stays {
