@@ -152,14 +152,7 @@ func TestHotPlug(t *testing.T) {
 	if err := machine.probe(s.log); err != nil || !strings.Contains(j.String(), "there is no TPM yet: no "+machine.path(0)) {
 		t.Errorf("without a chip: %v; the log says %q", err, j)
 	}
-	in := func(number int) *client {
-		c, err := s.enter(caller{uid: 1000}, grant{filter: named(t, "rsa"), chip: number})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(c.leave)
-		return c
-	}
+	in := func(number int) *client { return machine.enter(t, s, 1000, number) }
 	machine.plug(t, 0, tpmtest.SWTPM(t))
 	machine.plug(t, 1, tpmtest.SWTPM(t))
 	stays, goes := in(anyChip), in(1)
@@ -177,10 +170,26 @@ func TestHotPlug(t *testing.T) {
 	wantAnswer(t, "chip 1, newly", in(1), 0)
 }
 
+// enter lets somebody in at a chip until the test ends.
+func (s *slotted) enter(t *testing.T, to *server, uid uint32, chip int) *client {
+	t.Helper()
+	c, err := to.enter(caller{uid: uid}, grant{filter: named(t, "rsa"), chip: chip})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.leave)
+	return c
+}
+
 // wantAnswer asks for random bytes and wants an answer with this code.
 func wantAnswer(t *testing.T, what string, c *client, code uint32) {
 	t.Helper()
-	response, err := c.send(getRandom(8))
+	wantCode(t, what, c, getRandom(8), code)
+}
+
+func wantCode(t *testing.T, what string, c *client, command []byte, code uint32) {
+	t.Helper()
+	response, err := c.send(command)
 	if h, ok := wire.ParseHeader(response); err != nil || !ok || h.Code != code {
 		t.Errorf("%s: %x, %v, want the code 0x%x", what, response, err, code)
 	}
