@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log"
 	"maps"
 	"os"
@@ -41,7 +42,9 @@ func openChips(specs []string) (*chips, error) {
 	c := &chips{specs: specs, dir: "/dev", chip: device.Chip}
 	for _, spec := range specs {
 		config, err := device.OpenChip(spec)
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(spec, "/dev/") {
+			return nil, fmt.Errorf("%w; see whether the firmware has a TPM switched on, or leave -device out: then each chip is served when it comes", err)
+		} else if err != nil {
 			return nil, err
 		}
 		c.named = append(c.named, config)

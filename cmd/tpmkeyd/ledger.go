@@ -49,7 +49,11 @@ func (l *ledger) of(principal uint32) *control.UserUse {
 func (l *ledger) came(principal uint32, clients int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.of(principal).Clients += clients
+	use := l.of(principal)
+	use.Clients += clients
+	if *use == (control.UserUse{UID: principal}) {
+		delete(l.each, principal) // he was not let in, or has asked for nothing
+	}
 }
 
 // queued counts a command that has come, or one that is answered (-1).

@@ -49,3 +49,23 @@ func TestLedgerHasBounds(t *testing.T) {
 		t.Errorf("%d users, the first %+v, %d denials", len(users), users[0], len(l.denied))
 	}
 }
+
+// Who came and was not let in, or has asked for nothing, is nobody who uses the TPM.
+func TestLedgerForgetsWhoDidNothing(t *testing.T) {
+	l := newLedger()
+	for _, uid := range []uint32{1, 2, 3, 4} {
+		l.came(uid, 1)
+	}
+	l.ran(2, tpm2.TPMCCGetRandom, 0, 0)
+	l.refused(3, tpm2.TPMCCClear, filter.Decision{})
+	for _, uid := range []uint32{1, 2, 3} {
+		l.came(uid, -1)
+	}
+	var uids []uint32
+	for _, use := range l.users() {
+		uids = append(uids, use.UID)
+	}
+	if fmt.Sprint(uids) != "[2 3 4]" {
+		t.Errorf("users are %v", uids)
+	}
+}

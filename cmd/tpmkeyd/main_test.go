@@ -27,6 +27,7 @@ func TestCommandLines(t *testing.T) {
 		{"-idle 0s", exitUsage, "", "-idle: at least 1s; run: tpmkeyd -h"},
 		{"-filter prof2", exitFailed, "", "filter: \"prof2\" is none of the profiles"},
 		{"-device /nonexistent/tpm0", exitFailed, "", "open /nonexistent/tpm0: no such file or directory"},
+		{"-device /dev/tpm65535", exitFailed, "", "open /dev/tpm65535: no such file or directory; see whether the firmware has a TPM switched on, or leave -device out: then each chip is served when it comes"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := command(strings.Fields(row.args), &stdout, &stderr)

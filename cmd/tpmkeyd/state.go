@@ -60,10 +60,10 @@ func (s state) memory(chip int) (m rm.Memory, err error) {
 		return m, nil
 	case errors.Is(err, os.ErrPermission):
 		return m, fmt.Errorf("%w; run tpmkeyd as root, or name another directory with -state", err)
-	case err == nil:
-		err = json.Unmarshal(text, &m)
+	case err != nil:
+		return m, fmt.Errorf("%w; name another directory with -state", err)
 	}
-	if err != nil {
+	if err := json.Unmarshal(text, &m); err != nil {
 		return m, fmt.Errorf("what is known of failed authorizations: %s: %w; delete the file to forget it", s.memoryPath(chip), err)
 	}
 	return m, nil

@@ -61,6 +61,9 @@ func TestMemory(t *testing.T) {
 	if _, err := s.memory(0); err == nil || !strings.Contains(err.Error(), "delete the file to forget it") {
 		t.Errorf("half a memory: %v", err)
 	}
+	if _, err := (state{"/dev/null/state"}).memory(0); err == nil || err.Error() != "open /dev/null/state/memory.json: not a directory; name another directory with -state" {
+		t.Errorf("a memory in no directory: %v", err)
+	}
 	(state{"/dev/null/state"}).remember(log.New(journal, "", 0), 0)(want)
 	if !strings.Contains(journal.String(), "is forgotten when the service ends") {
 		t.Errorf("the log says %q", journal)
