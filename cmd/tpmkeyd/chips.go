@@ -63,14 +63,24 @@ func (c *chips) principal(uid uint32) uint32 {
 	return uid
 }
 
-// open gives a caller's client a space on the chip that it was granted.
-func (c *chips) open(g grant, o rm.Options) (*rm.Space, error) {
-	m, err := c.manager(g.chip)
+// A place is a space on one of the chips.
+type place struct {
+	*rm.Space
+	chip int // its number
+}
+
+// open gives a caller's client a place on the chip that it was granted.
+func (c *chips) open(g grant, o rm.Options) (*place, error) {
+	number, m, err := c.manager(g.chip)
 	if err != nil {
 		return nil, err
 	}
 	o.Filter, o.Locality, o.Limits = g.filter, g.locality, g.limits
-	return m.Open(o)
+	space, err := m.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	return &place{space, number}, nil
 }
 
 // mayOpen tells whether a caller would get a space.
@@ -82,30 +92,30 @@ func (c *chips) mayOpen(g grant) error {
 	return space.Close()
 }
 
-// manager gives that of a chip.
-func (c *chips) manager(number int) (*rm.Manager, error) {
+// manager gives that of a chip, whose number may be left open.
+func (c *chips) manager(number int) (int, *rm.Manager, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, rm.ErrClosed
+		return 0, nil, rm.ErrClosed
 	}
 	number, err := c.find(number)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	if m := c.managers[number]; m != nil {
-		return m, nil
+		return number, m, nil
 	}
 	config, err := c.config(number)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	m := rm.New(config)
 	if c.managers == nil {
 		c.managers = map[int]*rm.Manager{}
 	}
 	c.managers[number] = m
-	return m, nil
+	return number, m, nil
 }
 
 // config is how a chip is opened and what its manager is told. The caller holds the lock.
@@ -173,7 +183,7 @@ func (c *chips) path(number int) string { return filepath.Join(c.dir, fmt.Sprint
 // prepare makes the managers of the chips that are there, to find out early what is wrong with what was kept for them. It sends nothing.
 func (c *chips) prepare() error {
 	for _, number := range c.numbers() {
-		if _, err := c.manager(number); err != nil {
+		if _, _, err := c.manager(number); err != nil {
 			return err
 		}
 	}

@@ -57,9 +57,9 @@ func TestManagerOfAChip(t *testing.T) {
 		}
 		return config, nil
 	}}
-	first, err1 := c.manager(anyChip)
-	again, err2 := c.manager(0)
-	other, err3 := c.manager(1)
+	_, first, err1 := c.manager(anyChip)
+	_, again, err2 := c.manager(0)
+	_, other, err3 := c.manager(1)
 	if err := errors.Join(err1, err2, err3); err != nil || first != again || first == other || !slices.Equal(asked, []int{0, 1}) {
 		t.Errorf("%v, asked for %v", err, asked)
 	}
@@ -69,7 +69,7 @@ func TestManagerOfAChip(t *testing.T) {
 	if err := c.close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.manager(0); err != rm.ErrClosed {
+	if _, _, err := c.manager(0); err != rm.ErrClosed {
 		t.Errorf("after the end: %v", err)
 	}
 }
@@ -164,7 +164,7 @@ func TestHotPlug(t *testing.T) {
 	if _, err := s.enter(caller{uid: 1000}, grant{filter: named(t, "rsa"), chip: 1}); err == nil || err.Error() != "there is no chip 1; there are: 0" {
 		t.Errorf("entered at a chip that has gone: %v", err)
 	}
-	j.await(t, "no such device")
+	j.await(t, "chip 1: no such device")
 	machine.plug(t, 1, tpmtest.SWTPM(t))
 	wantAnswer(t, "chip 1 again", goes, 0)
 	wantAnswer(t, "chip 1, newly", in(1), 0)

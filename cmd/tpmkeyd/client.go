@@ -23,7 +23,7 @@ type client struct {
 
 	mu    sync.Mutex // guards what changes
 	grant grant
-	space *rm.Space
+	space *place
 
 	narrowings int // profiles that came so
 }
@@ -67,7 +67,7 @@ func (s *server) enter(who caller, g grant) (*client, error) {
 }
 
 // open makes a space by a grant.
-func (c *client) open(g grant) (*rm.Space, error) {
+func (c *client) open(g grant) (*place, error) {
 	return c.server.chips.open(g, rm.Options{UID: c.caller.uid, Denied: c.logDenial, Ran: c.ran})
 }
 
@@ -88,7 +88,7 @@ func (c *client) send(command []byte) ([]byte, error) {
 	if errors.Is(err, rm.ErrClosed) {
 		return nil, io.EOF
 	} else if err != nil {
-		c.log("chip: %v", err)
+		c.log("%v", err)
 		response = wire.ErrorResponse(rcIOError)
 	}
 	return response, nil
@@ -99,9 +99,13 @@ func (c *client) sendOn(command []byte) ([]byte, error) {
 	for {
 		space := c.current()
 		response, err := space.Send(command)
-		if !errors.Is(err, rm.ErrClosed) || c.current() == space {
-			return response, err
+		switch {
+		case errors.Is(err, rm.ErrClosed) && c.current() != space:
+			continue
+		case err != nil:
+			err = fmt.Errorf("chip %d: %w", space.chip, err)
 		}
+		return response, err
 	}
 }
 
@@ -117,7 +121,7 @@ func (c *client) change(f device.Frame, text string) error {
 }
 
 // current is the space that holds now.
-func (c *client) current() *rm.Space {
+func (c *client) current() *place {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.space
@@ -201,7 +205,7 @@ func (c *client) widen(to func(*grant), h holder) error {
 }
 
 // moveTo gives a client another grant and a space that was opened by it.
-func (c *client) moveTo(g grant, space *rm.Space) {
+func (c *client) moveTo(g grant, space *place) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.space.Close()

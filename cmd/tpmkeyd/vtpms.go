@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"tpmkey.example/namespace"
-	"tpmkey.example/rm"
 )
 
 // vtpms are the virtual TPMs of namespaces, by the namespaces' names.
@@ -61,7 +60,7 @@ func (s *server) plugOne(name string, g grant) (*vtpm, error) {
 type regrant struct {
 	of    *vtpm
 	to    grant
-	space *rm.Space
+	space *place
 }
 
 // openChanged opens spaces for the virtual TPMs that stay and of which the file says something else now: all of them, or none. Unlike other clients these stay for
