@@ -33,7 +33,7 @@ func (s *sweptChip) service() (*chips, *rm.Space) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return c, space
+	return c, space.Space
 }
 
 func (s *sweptChip) wantOnIt(want int) {
