@@ -16,39 +16,22 @@ func (s *Space) onChip(c *wire.Command) ([]byte, error) {
 	s.manager.commandsRun++
 	keep := s.named(c)
 	for {
-		settled := s.manager.settled
-		physical, rc, err := s.prepare(c, keep)
-		if err == nil && rc == 0 {
-			err = s.expect(c)
-		}
-		if err == nil && settled != s.manager.settled {
-			continue
-		}
+		physical, rc, err := s.prepareForGood(c, keep)
 		if err != nil || rc != 0 {
 			return wire.ErrorResponse(rc), err
 		}
 		if err := s.manager.comeFrom(s.options.Locality); err != nil {
 			return nil, err
 		}
-		start := s.manager.now()
-		response, rc, err := s.manager.sendMakingRoom(physical, keep)
-		if makesKeys[c.Code] && !s.isRoot() {
-			now := s.manager.now()
-			s.manager.spend(s.principal, now.Sub(start), now)
-		}
-		if err != nil {
-			s.doubt(c, keep)
-			return nil, err
-		}
-		if s.missed(c, rc) {
+		response, rc, err := s.sendCharged(c, physical, keep)
+		if err == nil && s.missed(c, rc) {
 			if err := s.manager.certain(); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		s.manager.noteOutcome(c, s, rc)
-		if rc == 0 {
-			response, err = s.commit(c, response)
+		if err == nil {
+			response, err = s.conclude(c, rc, response)
 		}
 		if err != nil {
 			s.doubt(c, keep)
@@ -58,6 +41,40 @@ func (s *Space) onChip(c *wire.Command) ([]byte, error) {
 		s.manager.leaveShare() // a failure is found by the next command: this one has succeeded
 		return response, nil
 	}
+}
+
+// prepareForGood prepares a command, and once more where what the chip is believed to hold was looked over meanwhile (Manager.certain).
+func (s *Space) prepareForGood(c *wire.Command, keep holding) (physical []byte, rc tpm2.TPMRC, err error) {
+	for {
+		settled := s.manager.settled
+		physical, rc, err = s.prepare(c, keep)
+		if err == nil && rc == 0 {
+			err = s.expect(c)
+		}
+		if err != nil || settled == s.manager.settled {
+			return physical, rc, err
+		}
+	}
+}
+
+// sendCharged sends a prepared command. The time that it takes to make keys is the principal's.
+func (s *Space) sendCharged(c *wire.Command, physical []byte, keep holding) ([]byte, tpm2.TPMRC, error) {
+	start := s.manager.now()
+	response, rc, err := s.manager.sendMakingRoom(physical, keep)
+	if makesKeys[c.Code] && !s.isRoot() {
+		now := s.manager.now()
+		s.manager.spend(s.principal, now.Sub(start), now)
+	}
+	return response, rc, err
+}
+
+// conclude is for a command that the chip has answered.
+func (s *Space) conclude(c *wire.Command, rc tpm2.TPMRC, response []byte) ([]byte, error) {
+	s.manager.noteOutcome(c, s, rc)
+	if rc != 0 {
+		return response, nil
+	}
+	return s.commit(c, response)
 }
 
 // doubt is for a command whose answer was lost. Its sessions are ended: whether their nonces have changed is not known, and a wrong HMAC can count. What
