@@ -1,13 +1,12 @@
 package main
 
 import (
-	"encoding/binary"
 	"fmt"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/google/go-tpm/tpm2"
 
+	"tpmkey.example/cmd/tpmkey/doctor"
 	"tpmkey.example/provider"
 	"tpmkey.example/rm/device"
 )
@@ -61,16 +60,5 @@ func describeChip(d *device.Device) (string, error) {
 	for _, p := range properties.TPMProperty {
 		values[p.Property] = p.Value
 	}
-	vendor := letters(values[tpm2.TPMPTVendorString1], values[tpm2.TPMPTVendorString2], values[tpm2.TPMPTVendorString3], values[tpm2.TPMPTVendorString4])
-	firmware := values[tpm2.TPMPTFirmwareVersion1]
-	return fmt.Sprintf("%s %s, firmware %d.%d", letters(values[tpm2.TPMPTManufacturer]), vendor, firmware>>16, firmware&0xffff), nil
-}
-
-// letters are four of them in each number, filled up with NUL or blanks.
-func letters(words ...uint32) string {
-	var b []byte
-	for _, word := range words {
-		b = binary.BigEndian.AppendUint32(b, word)
-	}
-	return strings.Join(strings.Fields(strings.ReplaceAll(string(b), "\x00", " ")), " ")
+	return doctor.ChipOf(values).String(), nil
 }

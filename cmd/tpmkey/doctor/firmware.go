@@ -13,6 +13,24 @@ type release struct{ major, minor uint32 }
 
 func (r release) String() string { return fmt.Sprintf("%d.%d", r.major, r.minor) }
 
+// A Chip is what a TPM says of its maker.
+type Chip struct {
+	maker, model string
+	firmware     release
+}
+
+// ChipOf finds a chip in the properties of its TPM (TPM_PT, Part 2, 6.13).
+func ChipOf(properties map[tpm2.TPMPT]uint32) Chip {
+	version := properties[tpm2.TPMPTFirmwareVersion1]
+	return Chip{
+		letters(properties[tpm2.TPMPTManufacturer]),
+		letters(properties[tpm2.TPMPTVendorString1], properties[tpm2.TPMPTVendorString2], properties[tpm2.TPMPTVendorString3], properties[tpm2.TPMPTVendorString4]),
+		release{version >> 16, version & 0xffff},
+	}
+}
+
+func (c Chip) String() string { return fmt.Sprintf("%s %s, firmware %v", c.maker, c.model, c.firmware) }
+
 // badFirmware is what makers have said of their firmware: from one release to another, and in which it is mended. A release whose keys can be factored is of no
 // use here; ECDSA is nothing that tpmkey does. Releases of TPM 1.2 are left out.
 var badFirmware = []struct {
@@ -42,22 +60,18 @@ const (
 
 // firmware is the check firmware.
 func firmware(p *patient) outcome {
-	return p.withProperties(func(is map[tpm2.TPMPT]uint32) outcome {
-		version := is[tpm2.TPMPTFirmwareVersion1]
-		model := letters(is[tpm2.TPMPTVendorString1], is[tpm2.TPMPTVendorString2], is[tpm2.TPMPTVendorString3], is[tpm2.TPMPTVendorString4])
-		return judge(letters(is[tpm2.TPMPTManufacturer]), model, release{version >> 16, version & 0xffff})
-	})
+	return p.withProperties(func(is map[tpm2.TPMPT]uint32) outcome { return ChipOf(is).judge() })
 }
 
-func judge(maker, model string, is release) outcome {
-	fact := fmt.Sprintf("%s %s, firmware %v", maker, model, is)
+func (c Chip) judge() outcome {
+	is := c.firmware
 	for _, bad := range badFirmware {
-		if bad.maker == maker && !is.before(bad.from) && !bad.to.before(is) {
+		if bad.maker == c.maker && !is.before(bad.from) && !bad.to.before(is) {
 			fix := fmt.Sprintf("update the TPM's firmware to %v or later, from the maker of the machine; then make new keys", bad.fixed)
-			return outcome{bad.Status, fact + ": " + bad.why, fix}
+			return outcome{bad.Status, c.String() + ": " + bad.why, fix}
 		}
 	}
-	return ok("%s", fact)
+	return ok("%v", c)
 }
 
 func (r release) before(other release) bool {

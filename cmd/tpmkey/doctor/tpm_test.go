@@ -209,7 +209,7 @@ func TestFirmware(t *testing.T) {
 		{"STM", release{71, 12}, Warn, "71.16"}, {"STM", release{71, 16}, OK, ""}, {"STM", release{73, 8}, Warn, "73.64"},
 		{"STM", release{73, 5}, Warn, "73.21"}, {"STM", release{73, 64}, OK, ""}, {"STM", release{74, 16}, Warn, "74.64"}, {"INTC", release{7, 61}, OK, ""},
 	} {
-		if o := judge(row.maker, "model", row.is); o.Status != row.want || !strings.Contains(o.fix, row.fix) || !strings.Contains(o.fact, row.is.String()) {
+		if o := (Chip{row.maker, "model", row.is}).judge(); o.Status != row.want || !strings.Contains(o.fix, row.fix) || !strings.Contains(o.fact, row.is.String()) {
 			t.Errorf("%s %v: %+v", row.maker, row.is, o)
 		}
 	}
