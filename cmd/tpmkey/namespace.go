@@ -23,6 +23,7 @@ import (
 )
 
 const namespaceDetails = `
+
   list               the namespaces, in the order in which they are tried
   show NAME          who is in a namespace, and what it gives
   test USER          which namespace a user gets, who is named or numbered
@@ -57,6 +58,7 @@ var namespaceVerbs = map[string]struct {
 	operand string
 	run     func(*tool, *namespace.Set, string) error
 }{
+
 	"list": {"", (*tool).listNamespaces},
 	"show": {"NAME", (*tool).showNamespace},
 	"test": {"USER", (*tool).testNamespace},
@@ -233,121 +235,4 @@ func (t *tool) callerNamed(who string) (c namespace.Caller, err error) {
 		}
 	}
 	return c, err
-}
-
-// whoIsIn says in words who gets into a namespace.
-func whoIsIn(n *namespace.Namespace) string {
-	var all []string
-	if n.Socket != nil {
-		all = append(all, "by "+n.Socket.Path)
-	}
-	for name, ids := range map[string][]namespace.IDRange{"uid": n.UIDs, "gid": n.GIDs} {
-		if ids != nil {
-			all = append(all, name+" "+strings.Join(rangesOf(ids), ", "))
-		}
-	}
-	slices.Sort(all)
-	if n.Cgroups != nil {
-		all = append(all, "cgroup "+strings.Join(n.Cgroups, ", "))
-	}
-	if len(all) == 0 {
-		return "everybody"
-	}
-	return strings.Join(all, "; ")
-}
-
-func rangesOf(ids []namespace.IDRange) []string {
-	list := []string{}
-	for _, r := range ids {
-		if r.First == r.Last {
-			list = append(list, fmt.Sprint(r.First))
-		} else {
-			list = append(list, fmt.Sprintf("%d-%d", r.First, r.Last))
-		}
-	}
-	return list
-}
-
-// whatItGives says in words what is not as for everybody.
-func whatItGives(n *namespace.Namespace) string {
-	gives := []string{"filter " + filterOf(n)}
-	if n.Source == "" {
-		gives[0] = "everybody's filter"
-	}
-	if n.Chip != namespace.AnyChip {
-		gives = append(gives, fmt.Sprintf("chip %d", n.Chip))
-	}
-	if n.Locality > 0 {
-		gives = append(gives, fmt.Sprintf("locality %d", n.Locality))
-	}
-	for _, limit := range []struct {
-		what string
-		n    int
-	}{
-		{"connections of a user", n.Limits.Connections}, {"objects", n.Limits.Objects}, {"objects of a user", n.Limits.ObjectsPerUser},
-		{"sessions", n.Limits.Sessions}, {"sessions of a user", n.Limits.SessionsPerUser},
-	} {
-		if limit.n > 0 {
-			gives = append(gives, fmt.Sprintf("at most %d %s", limit.n, limit.what))
-		}
-	}
-	return strings.Join(gives, ", ")
-}
-
-func filterOf(n *namespace.Namespace) string {
-	if n.Filter == nil || n.Filter.Name() == n.Source {
-		return n.Source
-	}
-	return fmt.Sprintf("%s (%s)", n.Filter.Name(), n.Source)
-}
-
-// namespaceFields is a namespace.
-type namespaceFields struct {
-	Name            string        `json:"name"`
-	Line            int           `json:"line"`
-	UID             []string      `json:"uid"`
-	GID             []string      `json:"gid"`
-	Cgroup          []string      `json:"cgroup"`
-	Socket          *socketFields `json:"socket"`
-	Filter          string        `json:"filter"`
-	Chip            *int          `json:"chip"`
-	Locality        uint8         `json:"locality"`
-	Connections     int           `json:"connections"`
-	Objects         int           `json:"objects"`
-	ObjectsPerUser  int           `json:"objectsPerUser"`
-	Sessions        int           `json:"sessions"`
-	SessionsPerUser int           `json:"sessionsPerUser"`
-}
-
-type socketFields struct {
-	Path string `json:"path"`
-	Mode string `json:"mode"`
-}
-
-type testFields struct {
-	UID       uint32           `json:"uid"`
-	Refused   bool             `json:"refused"`
-	Namespace *namespaceFields `json:"namespace"`
-}
-
-func fieldsOfNamespace(n *namespace.Namespace) namespaceFields {
-	l := n.Limits
-	fields := namespaceFields{Name: n.Name, Line: n.Line, UID: rangesOf(n.UIDs), GID: rangesOf(n.GIDs), Cgroup: append([]string{}, n.Cgroups...), Filter: n.Source,
-		Locality: n.Locality, Connections: l.Connections, Objects: l.Objects, ObjectsPerUser: l.ObjectsPerUser, Sessions: l.Sessions, SessionsPerUser: l.SessionsPerUser}
-	if n.Socket != nil {
-		fields.Socket = &socketFields{n.Socket.Path, fmt.Sprintf("%04o", n.Socket.Mode)}
-	}
-	if n.Chip != namespace.AnyChip {
-		fields.Chip = &n.Chip
-	}
-	return fields
-}
-
-func testFieldsOf(uid uint32, n *namespace.Namespace, refused bool) testFields {
-	fields := testFields{UID: uid, Refused: refused}
-	if n != nil {
-		found := fieldsOfNamespace(n)
-		fields.Namespace = &found
-	}
-	return fields
 }

@@ -2,11 +2,7 @@ package main
 
 import (
 	"crypto/x509"
-	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -15,97 +11,6 @@ import (
 
 	"tpmkey.example/provider"
 )
-
-const listDetails = `
-One line for each key: name, bits, fingerprint, file, and "imported" or "migratable" for
-a key that can be outside of this TPM too, "attestation" for one that only tpmkey attest
-uses. Files that are no keys are named on standard error, and the exit code is 1.
-
-  -names        only the names, one a line
-  -json         a JSON array of what "tpmkey show -json" prints
-`
-
-func listFlags(f *flag.FlagSet, t *tool) {
-	jsonFlags(f, t)
-	f.BoolVar(&t.names, "names", false, "")
-}
-
-// runList prints what can be used, also when some files cannot.
-func runList(t *tool, args []string) error {
-	if err := noArguments(args); err != nil {
-		return err
-	}
-	keys, refused := t.open().AllKeys()
-	write := t.printTable
-	switch {
-	case t.json:
-		write = t.printKeysJSON
-	case t.names:
-		write = t.printNames
-	}
-	if err := write(keys); err != nil {
-		return err
-	}
-	refused = t.exceptOfServices(refused)
-	t.sayNoKeys(len(keys), refused)
-	return refused
-}
-
-// exceptOfServices only mentions keys of services that this user may not read: it is by design that there are some.
-func (t *tool) exceptOfServices(refused error) error {
-	if refused == nil || t.dir != "" {
-		return refused
-	}
-	var rest []error
-	for _, err := range joined(refused) {
-		if ofServices(err) {
-			t.say("left out: %v", err)
-		} else {
-			rest = append(rest, err)
-		}
-	}
-	return errors.Join(rest...)
-}
-
-func ofServices(err error) bool {
-	var at *os.PathError
-	return errors.Is(err, os.ErrPermission) && errors.As(err, &at) && (at.Path == provider.SystemDir || filepath.Dir(at.Path) == provider.SystemDir)
-}
-
-// sayNoKeys says why nothing was printed. A directory that is not there is named to programs too: whoever named it may have mistyped it.
-func (t *tool) sayNoKeys(keys int, refused error) {
-	dirs := provider.DefaultDirs()
-	if t.dir != "" {
-		dirs = []string{t.dir}
-	}
-	_, err := os.Stat(dirs[0])
-	switch {
-	case keys > 0 || refused != nil:
-	case t.dir != "" && errors.Is(err, os.ErrNotExist):
-		t.say("there is no directory %s", t.dir)
-	case !t.json && !t.names:
-		t.say("there are no keys in %s; tpmkey new makes one", strings.Join(dirs, " or "))
-	}
-}
-
-func (t *tool) printNames(keys []*provider.Key) error {
-	for _, k := range keys {
-		fmt.Fprintln(t.stdout, k.Name())
-	}
-	return nil
-}
-
-func (t *tool) printTable(keys []*provider.Key) error {
-	w := tabwriter.NewWriter(t.stdout, 0, 8, 2, ' ', 0)
-	for _, k := range keys {
-		fingerprint, err := fingerprint(k)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s%s\n", k.Name(), k.Public().N.BitLen(), fingerprint, printable(k.Path()), mark(k))
-	}
-	return w.Flush()
-}
 
 func fingerprint(k *provider.Key) (string, error) {
 	public, err := ssh.NewPublicKey(k.Public())
@@ -231,55 +136,4 @@ func certificate(k *provider.Key) string {
 		return "of another key: " + printable(c.Subject.String())
 	}
 	return fmt.Sprintf("%s, until %s", printable(c.Subject.String()), c.NotAfter.Format("2006-01-02"))
-}
-
-const pubDetails = `
-The form is OpenSSH's, for authorized_keys.
-
-  -pem          as PEM instead (SubjectPublicKeyInfo)
-  -tpm          of an attestation key: as PEM of the TPM's own form, which shows that it
-                is one; tpmkey verify -ak trusts it
-  -json         a JSON object with the first two: name, ssh, pem
-`
-
-func pubFlags(f *flag.FlagSet, t *tool) {
-	jsonFlags(f, t)
-	f.BoolVar(&t.pem, "pem", false, "")
-	f.BoolVar(&t.tpmForm, "tpm", false, "")
-}
-
-func runPub(t *tool, args []string) error {
-	switch {
-	case t.pem && t.json:
-		return usageError("-pem and -json are two forms; -json has the PEM in it")
-	case t.tpmForm && (t.pem || t.json):
-		return usageError("-tpm is a form of its own, without -pem and -json")
-	}
-	k, err := t.key(args)
-	if err != nil {
-		return err
-	}
-	switch {
-	case t.json:
-		return t.printPublicJSON(k)
-	case t.tpmForm:
-		return t.printAnchor(k)
-	case t.pem:
-		text, err := publicPEM(k)
-		if err != nil {
-			return err
-		}
-		_, err = t.stdout.Write(text)
-		return err
-	}
-	return t.printPublic(k)
-}
-
-func (t *tool) printPublic(k *provider.Key) error {
-	line, err := k.AuthorizedKey()
-	if err != nil {
-		return err
-	}
-	_, err = t.stdout.Write(line)
-	return err
 }
