@@ -69,11 +69,7 @@ func shellSession(t *testing.T, name string, args ...string) *exec.Cmd {
 // scriptOf is what tpmkey completion prints.
 func scriptOf(t *testing.T, shell string) string {
 	t.Helper()
-	var text bytes.Buffer
-	if err := runCompletion(&tool{stdout: &text}, []string{shell}); err != nil {
-		t.Fatal(err)
-	}
-	return text.String()
+	return printed(t, runCompletion, shell)
 }
 
 // A person at a terminal types, and presses Tab.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -113,31 +112,5 @@ func TestDoctorHangingTPM(t *testing.T) {
 
 // Ctrl-C ends it: with one error, no report, and nothing left in the TPM.
 func TestInterruptedDoctor(t *testing.T) {
-	spec := tpmtest.Simulator(t)
-	chip := tpmtest.Dial(t, spec)
-	creating := make(chan struct{}, 10)
-	slow := tpmtest.Func(func(cmd []byte) ([]byte, error) {
-		if waitingFor(cmd) == "making the key in the TPM" {
-			creating <- struct{}{}
-			time.Sleep(time.Second)
-		}
-		return chip.Send(cmd)
-	})
-	c := command(t, tpmtest.Serve(t, slow), t.TempDir(), "doctor")
-	var stdout, stderr bytes.Buffer
-	c.Stdout, c.Stderr = &stdout, &stderr
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	<-creating
-	if err := c.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	err := c.Wait()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted || stdout.Len() > 0 || stderr.String() != "tpmkey: error: interrupted\n" {
-		t.Errorf("%v, said %q and %q", err, &stdout, &stderr)
-	}
-	chip.Close()
-	tpmtest.NoLeaks(t, spec)
+	interruptMaking(t, t.TempDir(), "doctor")
 }

@@ -17,12 +17,7 @@ import (
 // exclusive is a TPM like /dev/tpm0, which opens once: who comes while somebody has it is counted.
 func exclusive(t *testing.T, spec string) (string, *atomic.Int32) {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "tpmkey-test-") // a socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	path := filepath.Join(dir, "tpm")
+	path := filepath.Join(publicDir(t), "tpm")
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)

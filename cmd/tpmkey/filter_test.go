@@ -9,14 +9,7 @@ import (
 
 // A profile that may not be read makes one error, and so does one that is far too long: without reading it all.
 func TestProfilesThatCannotBeRead(t *testing.T) {
-	dir, err := os.MkdirTemp("/tmp", "tpmkey-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := publicDir(t)
 	secret, huge := filepath.Join(dir, "secret"), filepath.Join(dir, "huge")
 	for _, path := range []string{secret, huge} {
 		if err := os.WriteFile(path, nil, 0o644); err != nil {

@@ -17,8 +17,14 @@ import (
 // helpOf is what a verb's help prints.
 func helpOf(t *testing.T, verb string) string {
 	t.Helper()
+	return printed(t, runHelp, verb)
+}
+
+// printed is the standard output of a verb that needs no TPM.
+func printed(t *testing.T, run func(*tool, []string) error, args ...string) string {
+	t.Helper()
 	var text bytes.Buffer
-	if err := runHelp(&tool{stdout: &text}, []string{verb}); err != nil {
+	if err := run(&tool{stdout: &text}, args); err != nil {
 		t.Fatal(err)
 	}
 	return text.String()

@@ -18,13 +18,9 @@ func TestLentPrivileges(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return // nobody else can make such a file of another's
 	}
-	dir, err := os.MkdirTemp("/tmp", "tpmkey-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := publicDir(t)
 	ssh := filepath.Join(dir, "ssh")
-	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(ssh, []byte("#!/bin/sh\nid >"+dir+"/ran\n"), 0o755)); err != nil {
+	if err := os.WriteFile(ssh, []byte("#!/bin/sh\nid >"+dir+"/ran\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, bit := range []os.FileMode{0, os.ModeSetuid, os.ModeSetgid} {

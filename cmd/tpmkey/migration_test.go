@@ -21,21 +21,11 @@ import (
 // The scripts have two chips, each of which can also be reached as users do whose TPM is managed by somebody else, with the default filter.
 func TestMigrationScripts(t *testing.T) {
 	tpmtest.Need(t, "ssh-keygen", "openssl")
-	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("testdata", "migration"),
-		RequireExplicitExec: true,
-		RequireUniqueNames:  true,
-		Setup: func(env *testscript.Env) error {
-			here, there := tpmtest.Simulator(env.T().(testing.TB)), tpmtest.Simulator(env.T().(testing.TB))
-			env.Setenv("TPMKEY_DEVICE", here)
-			env.Setenv("THERE", there)
-			env.Setenv("MANAGED", managed(env.T().(testing.TB), here))
-			env.Setenv("XDG_DATA_HOME", env.WorkDir)
-			env.Setenv("GORACE", promptExit)
-			env.Setenv("KEYS", filepath.Join(env.WorkDir, "tpmkey"))
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"errors": oneError, "mode": checkMode},
+	runScripts(t, filepath.Join("testdata", "migration"), func(t testing.TB, env *testscript.Env) string {
+		here, there := tpmtest.Simulator(t), tpmtest.Simulator(t)
+		env.Setenv("THERE", there)
+		env.Setenv("MANAGED", managed(t, here))
+		return here
 	})
 }
 
@@ -92,11 +82,7 @@ func TestTypedAnswers(t *testing.T) {
 
 // What the profile migrate leaves to root, whoever may open the chip can do on it: he needs no filter at all.
 func TestMigrateAsUser(t *testing.T) {
-	dir, err := os.MkdirTemp("/tmp", "tpmkey-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := publicDir(t)
 	spec := tpmtest.Simulator(t)
 	for path, mode := range map[string]os.FileMode{dir: 0o777, filepath.Dir(socketPath(spec)): 0o755, socketPath(spec): 0o666} {
 		if err := os.Chmod(path, mode); err != nil {

@@ -8,15 +8,11 @@ import (
 
 // A configuration that the user may not write is an error that says so, and stays as it is.
 func TestReadOnlyConfig(t *testing.T) {
-	dir, err := os.MkdirTemp("/tmp", "tpmkey-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := publicDir(t)
 	home := filepath.Join(dir, ".ssh")
 	config := filepath.Join(home, "config")
 	module := filepath.Join(dir, moduleName)
-	for _, err := range []error{os.Chmod(dir, 0o755), os.Mkdir(home, 0o755), os.WriteFile(config, []byte("User me\n"), 0o644), os.WriteFile(module, nil, 0o644), os.Chmod(home, 0o555)} {
+	for _, err := range []error{os.Mkdir(home, 0o755), os.WriteFile(config, []byte("User me\n"), 0o644), os.WriteFile(module, nil, 0o644), os.Chmod(home, 0o555)} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,11 +29,7 @@ func TestReadOnlyConfig(t *testing.T) {
 
 // Beside the module of this program no -module is needed, and a file that is not there yet is made.
 func TestModuleBeside(t *testing.T) {
-	dir, err := os.MkdirTemp("/tmp", "tpmkey-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := publicDir(t)
 	c := command(t, "/nonexistent", dir, "ssh", "-config", filepath.Join(dir, "config"))
 	program, err := os.ReadFile(c.Path)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -31,13 +30,19 @@ const promptExit = "atexit_sleep_ms=0"
 // The scripts run tpmkey as a person would, each on a fresh emulated chip.
 func TestScripts(t *testing.T) {
 	tpmtest.Need(t, "ssh", "ssh-keygen", "openssl", "tpm2_changeauth", "nc")
+	runScripts(t, "testdata", func(t testing.TB, _ *testscript.Env) string {
+		return tpmtest.Serve(t, tpmtest.Dial(t, tpmtest.Simulator(t)))
+	})
+}
+
+// runScripts runs the scripts of a directory, each on the device that it is given, with keys of its own.
+func runScripts(t *testing.T, dir string, device func(testing.TB, *testscript.Env) string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			chip := tpmtest.Record(tpmtest.Dial(env.T().(testing.TB), tpmtest.Simulator(env.T().(testing.TB))))
-			env.Setenv("TPMKEY_DEVICE", tpmtest.Serve(env.T().(testing.TB), chip))
+			env.Setenv("TPMKEY_DEVICE", device(env.T().(testing.TB), env))
 			env.Setenv("XDG_DATA_HOME", env.WorkDir)
 			env.Setenv("GORACE", promptExit)
 			env.Setenv("KEYS", filepath.Join(env.WorkDir, "tpmkey"))
@@ -149,36 +154,40 @@ func noFiles(t *testing.T, dir string) {
 
 // Ctrl-C in the middle of a long creation ends it, with no key and nothing left in the chip.
 func TestInterruptedNew(t *testing.T) {
+	store := t.TempDir()
+	interruptMaking(t, store, "new", "demo")
+	noFiles(t, filepath.Join(store, "tpmkey"))
+}
+
+// interruptMaking presses Ctrl-C while a command waits for a new key. It must end with one error, say nothing else, and leave nothing in the chip.
+func interruptMaking(t *testing.T, store string, args ...string) {
+	t.Helper()
 	spec := tpmtest.Simulator(t)
 	chip := tpmtest.Dial(t, spec)
-	creating := make(chan struct{}, 1)
+	making := make(chan struct{}, 10)
 	slow := tpmtest.Func(func(cmd []byte) ([]byte, error) {
-		if tpm2.TPMCC(binary.BigEndian.Uint32(cmd[6:])) == tpm2.TPMCCCreate {
-			creating <- struct{}{}
+		if waitingFor(cmd) == "making the key in the TPM" {
+			making <- struct{}{}
 			time.Sleep(time.Second)
 		}
 		return chip.Send(cmd)
 	})
-	store := t.TempDir()
-	c := command(t, tpmtest.Serve(t, slow), store, "new", "demo")
-	stderr, err := c.StderrPipe()
-	if err == nil {
-		err = c.Start()
-	}
-	if err != nil {
+	c := command(t, tpmtest.Serve(t, slow), store, args...)
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-creating
+	<-making
 	if err := c.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	said, _ := io.ReadAll(stderr)
-	err = c.Wait()
+	err := c.Wait()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted || string(said) != "tpmkey: error: interrupted\n" {
-		t.Errorf("%v, said %q", err, said)
+	if !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted || stdout.Len() > 0 || stderr.String() != "tpmkey: error: interrupted\n" {
+		t.Errorf("%v, said %q and %q", err, &stdout, &stderr)
 	}
-	noFiles(t, filepath.Join(store, "tpmkey"))
+	chip.Close()
 	tpmtest.NoLeaks(t, spec)
 }
 
@@ -222,14 +231,7 @@ func TestFullDisk(t *testing.T) {
 
 // A TPM and a store that belong to others make an error that says whose they are and what to do.
 func TestNoPermission(t *testing.T) {
-	dir, err := os.MkdirTemp("/tmp", "tpmkey-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := publicDir(t)
 	owner, err := user.Current()
 	if err != nil {
 		t.Fatal(err)
@@ -262,6 +264,20 @@ func TestNoPermission(t *testing.T) {
 	if err := os.Chmod(filepath.Join(store, "tpmkey"), 0o700); err != nil { // for the cleaning up
 		t.Fatal(err)
 	}
+}
+
+// publicDir is a directory that everybody can enter, with a path that is short enough for a socket.
+func publicDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "tpmkey-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // asNobody lets a command run without privileges. Root needs a copy of the program that others may reach.
