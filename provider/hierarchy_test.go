@@ -57,7 +57,7 @@ func TestOwnerPassword(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			chip := tpmtest.Dial(t, tpmtest.SWTPM(t))
 			if row.persistent != nil {
-				persist(t, chip, *row.persistent)
+				tpmtest.PersistPrimary(t, chip, *row.persistent)
 			}
 			ownerPassword(t, chip, "owner's secret")
 			recorder := tpmtest.Record(chip)
@@ -92,7 +92,7 @@ func TestOwnerPassword(t *testing.T) {
 // Wrong owner passwords, which a manager refuses to pass on after three, do not keep keys from being made below what is persistent.
 func TestWrongOwnerPassword(t *testing.T) {
 	chip := tpmtest.Dial(t, tpmtest.SWTPM(t))
-	persist(t, chip, tpm2.RSASRKTemplate)
+	tpmtest.PersistPrimary(t, chip, tpm2.RSASRKTemplate)
 	ownerPassword(t, chip, "owner's secret")
 	p := managed(t, chip, t.TempDir())
 	p.GiveOwnerPassword([]byte("wrong"))
@@ -155,8 +155,8 @@ func TestParents(t *testing.T) {
 				text = withRSAParent(t, text)
 			}
 			if row.persistent {
-				persist(t, chip, row.template)
-				defer evict(t, chip)
+				tpmtest.PersistPrimary(t, chip, row.template)
+				defer tpmtest.Evict(t, chip)
 			}
 			dir := t.TempDir()
 			if err := os.WriteFile(dir+"/web.pem", text, 0o600); err != nil {
@@ -207,20 +207,4 @@ func fileBelow(t *testing.T, chip *tpmtest.Conn, hierarchy tpm2.TPMHandle, templ
 	}
 	flushAll(t, chip)
 	return tpmtest.KeyFileOf(t, made.OutPublic.Bytes(), made.OutPrivate.Buffer, parent)
-}
-
-// evict takes away what is persistent at 0x81000001.
-func evict(t *testing.T, chip *tpmtest.Conn) {
-	t.Helper()
-	r, err := tpm2.ReadPublic{ObjectHandle: tpmtest.SRKHandle}.Execute(chip)
-	if err == nil {
-		_, err = tpm2.EvictControl{
-			Auth:             tpm2.TPMRHOwner,
-			ObjectHandle:     tpm2.NamedHandle{Handle: tpmtest.SRKHandle, Name: r.Name},
-			PersistentHandle: tpmtest.SRKHandle,
-		}.Execute(chip)
-	}
-	if err != nil {
-		t.Error(err)
-	}
 }

@@ -70,25 +70,8 @@ func forged(command tpm2.TPMCC, at int) func(*testing.T, *tpmtest.Conn) tpmtest.
 
 func persistRSA(t *testing.T, chip *tpmtest.Conn) tpmtest.Sender {
 	t.Helper()
-	persist(t, chip, tpm2.RSASRKTemplate)
+	tpmtest.PersistPrimary(t, chip, tpm2.RSASRKTemplate)
 	return chip
-}
-
-// persist puts a primary key of the owner hierarchy at 0x81000001.
-func persist(t *testing.T, chip *tpmtest.Conn, template tpm2.TPMTPublic) {
-	t.Helper()
-	primary, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(template)}.Execute(chip)
-	if err == nil {
-		_, err = tpm2.EvictControl{
-			Auth:             tpm2.TPMRHOwner,
-			ObjectHandle:     tpm2.NamedHandle{Handle: primary.ObjectHandle, Name: primary.Name},
-			PersistentHandle: tpmtest.SRKHandle,
-		}.Execute(chip)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	flushAll(t, chip)
 }
 
 func cleared(t *testing.T, chip *tpmtest.Conn) tpmtest.Sender {

@@ -14,20 +14,23 @@ import (
 	"github.com/google/go-tpm/tpm2"
 )
 
-// object gives what is loaded at a handle.
-func (c *RSAChip) object(handle uint32) (*rsa.PrivateKey, *tpm2.TPMSRSAParms, error) {
+// keyFor gives what is loaded at a handle, if it may be used with a scheme.
+func (c *RSAChip) keyFor(handle uint32, scheme tpm2.TPMAlgID) (*rsa.PrivateKey, error) {
 	c.mu.Lock()
 	public, ok := c.loaded[handle]
 	c.mu.Unlock()
 	if !ok {
-		return nil, nil, rcNoKey
+		return nil, rcNoKey
 	}
 	parms, err := public.Parameters.RSADetail()
 	if err != nil {
-		return nil, nil, rcNoKey
+		return nil, rcNoKey
 	}
 	key, err := c.private(public)
-	return key, parms, err
+	if own := parms.Scheme.Scheme; err == nil && own != tpm2.TPMAlgNull && own != scheme {
+		return nil, rcScheme2
+	}
+	return key, err
 }
 
 // hash gives one that the chip has.
@@ -44,12 +47,9 @@ func (c *RSAChip) sign(command []byte) ([]byte, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	key, parms, err := c.object(handle)
+	key, err := c.keyFor(handle, cmd.InScheme.Scheme)
 	if err != nil {
 		return nil, nil, err
-	}
-	if own := parms.Scheme.Scheme; own != tpm2.TPMAlgNull && own != cmd.InScheme.Scheme {
-		return nil, nil, rcScheme2
 	}
 	signature, err := c.signature(key, cmd.InScheme, cmd.Digest.Buffer)
 	if err != nil {
@@ -95,12 +95,9 @@ func (c *RSAChip) rsaDecrypt(command []byte) ([]byte, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	key, parms, err := c.object(handle)
+	key, err := c.keyFor(handle, cmd.InScheme.Scheme)
 	if err != nil {
 		return nil, nil, err
-	}
-	if own := parms.Scheme.Scheme; own != tpm2.TPMAlgNull && own != cmd.InScheme.Scheme {
-		return nil, nil, rcScheme2
 	}
 	message, err := c.decrypt(key, cmd)
 	if err != nil {

@@ -23,22 +23,37 @@ func SRKTemplate() tpm2.TPMTPublic {
 // a raw chip with an empty owner authorisation.
 func PersistSRK(t testing.TB, tpm Sender) {
 	t.Helper()
-	primary, err := tpm2.CreatePrimary{
-		PrimaryHandle: tpm2.TPMRHOwner,
-		InPublic:      tpm2.New2B(SRKTemplate()),
-	}.Execute(tpm)
+	PersistPrimary(t, tpm, SRKTemplate())
+}
+
+// PersistPrimary does the same with another primary key.
+func PersistPrimary(t testing.TB, tpm Sender, template tpm2.TPMTPublic) {
+	t.Helper()
+	primary, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(template)}.Execute(tpm)
+	if err == nil {
+		_, err = evict(primary.ObjectHandle, primary.Name).Execute(tpm)
+	}
+	if err == nil {
+		_, err = tpm2.FlushContext{FlushHandle: primary.ObjectHandle}.Execute(tpm)
+	}
 	if err != nil {
-		t.Fatal("persist SRK: ", err)
+		t.Fatal("persist a primary key: ", err)
 	}
-	_, err = tpm2.EvictControl{
-		Auth:             tpm2.TPMRHOwner,
-		ObjectHandle:     tpm2.NamedHandle{Handle: primary.ObjectHandle, Name: primary.Name},
-		PersistentHandle: SRKHandle,
-	}.Execute(tpm)
+}
+
+// Evict takes away what is persistent at SRKHandle.
+func Evict(t testing.TB, tpm Sender) {
+	t.Helper()
+	r, err := tpm2.ReadPublic{ObjectHandle: SRKHandle}.Execute(tpm)
+	if err == nil {
+		_, err = evict(SRKHandle, r.Name).Execute(tpm)
+	}
 	if err != nil {
-		t.Fatal("persist SRK: ", err)
+		t.Error("take a persistent key away: ", err)
 	}
-	if _, err := (tpm2.FlushContext{FlushHandle: primary.ObjectHandle}).Execute(tpm); err != nil {
-		t.Fatal("persist SRK: ", err)
-	}
+}
+
+// evict makes an object persistent at SRKHandle, or what is there vanish (Part 3, 28.5).
+func evict(object tpm2.TPMHandle, name tpm2.TPM2BName) tpm2.EvictControl {
+	return tpm2.EvictControl{Auth: tpm2.TPMRHOwner, ObjectHandle: tpm2.NamedHandle{Handle: object, Name: name}, PersistentHandle: SRKHandle}
 }
