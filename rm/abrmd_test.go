@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
 
 	"tpmkey.example/rm"
 	"tpmkey.example/rm/wire"
@@ -86,7 +87,7 @@ func getCapabilityHandlesTransient(t *testing.T, b *bench, uid uint32) {
 	wantList(t, "in one", list(t, s, 0x80000000), want...)
 	var got []tpm2.TPMHandle
 	for next, more := uint32(0x80000000), true; more; next = uint32(got[len(got)-1]) + 1 {
-		page := handlePage(t, s, next)
+		page := handlePage(t, s, next, 2)
 		if more = page.more; len(page.handles) == 0 || len(page.handles) > 2 {
 			t.Fatalf("a page from 0x%x: %x", next, page.handles)
 		}
@@ -100,9 +101,9 @@ type page struct {
 	more    bool
 }
 
-func handlePage(t testing.TB, s *rm.Space, from uint32) page {
+func handlePage(t testing.TB, tpm transport.TPM, from, count uint32) page {
 	t.Helper()
-	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapHandles, Property: from, PropertyCount: 2}.Execute(s)
+	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapHandles, Property: from, PropertyCount: count}.Execute(tpm)
 	if err != nil {
 		t.Fatal(err)
 	}

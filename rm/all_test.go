@@ -135,18 +135,7 @@ func TestPolicySessions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		area, err := created.OutPublic.Contents()
-		if err != nil {
-			t.Fatal(err)
-		}
-		modulus, err := area.Unique.RSA()
-		if err != nil {
-			t.Fatal(err)
-		}
-		k := key{tpm: s, handle: tpm2.NamedHandle{Handle: created.ObjectHandle, Name: created.Name}}
-		if k.public, err = tpm2.RSAPub(&tpm2.TPMSRSAParms{KeyBits: 2048}, modulus); err != nil {
-			t.Fatal(err)
-		}
+		k := keyAt(t, s, tpm2.NamedHandle{Handle: created.ObjectHandle, Name: created.Name}, created.OutPublic)
 		for range 2 {
 			p := policy(t, s)
 			b.fill(t)
@@ -243,15 +232,7 @@ func TestPersistentAndExternalKeys(t *testing.T) {
 
 func list(t testing.TB, tpm transport.TPM, from uint32) []tpm2.TPMHandle {
 	t.Helper()
-	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapHandles, Property: from, PropertyCount: 8}.Execute(tpm)
-	if err != nil {
-		t.Fatal(err)
-	}
-	handles, err := r.CapabilityData.Data.Handles()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return handles.Handle
+	return handlePage(t, tpm, from, 8).handles
 }
 
 // The kinds of handles that a client sees: its own objects and sessions, and under all whatever else the chip has.

@@ -22,7 +22,11 @@ type files struct {
 
 func makeFiles(t *testing.T, tpm transport.TPM, da bool, auth string) files {
 	t.Helper()
-	parent := primary(t, tpm)
+	return createBelow(t, tpm, primary(t, tpm), da, auth)
+}
+
+func createBelow(t testing.TB, tpm transport.TPM, parent tpm2.NamedHandle, da bool, auth string) files {
+	t.Helper()
 	r, err := tpm2.Create{ParentHandle: parent, InPublic: tpm2.New2B(template(da)), InSensitive: tpm2.TPM2BSensitiveCreate{
 		Sensitive: &tpm2.TPMSSensitiveCreate{UserAuth: tpm2.TPM2BAuth{Buffer: []byte(auth)}}}}.Execute(tpm)
 	if err != nil {

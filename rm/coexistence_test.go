@@ -101,14 +101,7 @@ func TestKernelBesideUs(t *testing.T) {
 // visitors are four clients who do everything that takes room.
 func (p *point) visitors() {
 	p.Helper()
-	var clients []*client
-	for uid := range uint32(4) {
-		c := p.client(uid)
-		clients = append(clients, c)
-		p.step("load", c.load)
-		p.step("start a session", c.start)
-	}
-	for _, c := range clients {
+	for _, c := range p.arrivals() {
 		p.step("sign", c.sign)
 		p.step("create", c.make)
 		p.step("hash", c.hash)

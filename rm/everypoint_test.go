@@ -198,16 +198,21 @@ func (c *client) hash() error {
 	return err
 }
 
-// scenario is what four clients do on a chip that has room for three objects and three sessions: the primary is made and remembered, objects are evicted,
-// sessions saved, loaded and ended; clients come and go.
-func (p *point) scenario() {
-	var clients []*client
+// arrivals are four clients with a key and a session each.
+func (p *point) arrivals() (clients []*client) {
 	for uid := range uint32(4) {
 		c := p.client(uid)
 		clients = append(clients, c)
 		p.step("load", c.load)
 		p.step("start a session", c.start)
 	}
+	return clients
+}
+
+// scenario is what four clients do on a chip that has room for three objects and three sessions: the primary is made and remembered, objects are evicted,
+// sessions saved, loaded and ended; clients come and go.
+func (p *point) scenario() {
+	clients := p.arrivals()
 	a, b, c, d := clients[0], clients[1], clients[2], clients[3]
 	p.step("sign", a.sign)
 	p.step("sign in a session", b.signInSession)

@@ -99,12 +99,8 @@ func template(da bool) tpm2.TPMTPublic {
 func newKey(t testing.TB, tpm transport.TPM, da bool, auth string) key {
 	t.Helper()
 	parent := primary(t, tpm)
-	created, err := tpm2.Create{ParentHandle: parent, InPublic: tpm2.New2B(template(da)), InSensitive: tpm2.TPM2BSensitiveCreate{
-		Sensitive: &tpm2.TPMSSensitiveCreate{UserAuth: tpm2.TPM2BAuth{Buffer: []byte(auth)}}}}.Execute(tpm)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := load(t, tpm, parent, created.OutPrivate, created.OutPublic)
+	created := createBelow(t, tpm, parent, da, auth)
+	k := load(t, tpm, parent, created.private, created.public)
 	k.auth = []byte(auth)
 	if _, err := (tpm2.FlushContext{FlushHandle: parent.Handle}).Execute(tpm); err != nil {
 		t.Fatal(err)
@@ -118,6 +114,12 @@ func load(t testing.TB, tpm transport.TPM, parent tpm2.NamedHandle, private tpm2
 	if err != nil {
 		t.Fatal(err)
 	}
+	return keyAt(t, tpm, tpm2.NamedHandle{Handle: loaded.ObjectHandle, Name: loaded.Name}, public)
+}
+
+// keyAt is a key that is loaded.
+func keyAt(t testing.TB, tpm transport.TPM, handle tpm2.NamedHandle, public tpm2.TPM2BPublic) key {
+	t.Helper()
 	area, err := public.Contents()
 	if err != nil {
 		t.Fatal(err)
@@ -126,9 +128,8 @@ func load(t testing.TB, tpm transport.TPM, parent tpm2.NamedHandle, private tpm2
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := key{tpm: tpm, handle: tpm2.NamedHandle{Handle: loaded.ObjectHandle, Name: loaded.Name}}
-	k.public, err = tpm2.RSAPub(&tpm2.TPMSRSAParms{KeyBits: 2048}, modulus)
-	if err != nil {
+	k := key{tpm: tpm, handle: handle}
+	if k.public, err = tpm2.RSAPub(&tpm2.TPMSRSAParms{KeyBits: 2048}, modulus); err != nil {
 		t.Fatal(err)
 	}
 	return k

@@ -11,10 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-tpm/tpm2/transport"
-
 	"tpmkey.example/provider"
-	"tpmkey.example/rm/device"
 	"tpmkey.example/rm/tpmtest"
 	"tpmkey.example/signer"
 )
@@ -30,11 +27,7 @@ func certificateFile(t *testing.T, path string, c *x509.Certificate) {
 // A server has the new chain with the next handshake, and keeps the old one when the new file is no good.
 func TestTLSCertificate(t *testing.T) {
 	spec, dir := tpmtest.SWTPM(t), t.TempDir()
-	p := provider.Open([]string{dir}, func() (transport.TPMCloser, error) { return device.Open(spec) })
-	if _, err := p.Create("web", provider.Template{}); err != nil {
-		t.Fatal(err)
-	}
-	p.Close()
+	makeKey(t, spec, dir, "")
 	options := []signer.Option{signer.WithDevice(spec), signer.WithDirs(dir)}
 	if _, err := signer.TLSCertificate("web", options...); !errors.Is(err, provider.ErrNoCertificate) {
 		t.Errorf("without a certificate: %v", err)

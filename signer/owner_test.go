@@ -7,10 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
-	"github.com/google/go-tpm/tpm2/transport"
 
 	"tpmkey.example/provider"
-	"tpmkey.example/rm/device"
 	"tpmkey.example/rm/tpmtest"
 	"tpmkey.example/signer"
 )
@@ -18,11 +16,7 @@ import (
 // A key below a parent that takes the owner's password.
 func TestWithOwnerPassword(t *testing.T) {
 	spec, dir := tpmtest.SWTPM(t), t.TempDir()
-	p := provider.Open([]string{dir}, func() (transport.TPMCloser, error) { return device.Open(spec) })
-	if _, err := p.Create("web", provider.Template{}); err != nil {
-		t.Fatal(err)
-	}
-	p.Close()
+	makeKey(t, spec, dir, "")
 	chip := tpmtest.Dial(t, spec)
 	if _, err := (tpm2.HierarchyChangeAuth{AuthHandle: tpm2.TPMRHOwner, NewAuth: tpm2.TPM2BAuth{Buffer: []byte("owner")}}).Execute(chip); err != nil {
 		t.Fatal(err)

@@ -61,15 +61,21 @@ func runSuite(t *testing.T, key private) {
 	}
 }
 
+// makeKey makes a key "web" in an emulator.
+func makeKey(t testing.TB, spec, dir, pin string) {
+	t.Helper()
+	p := provider.Open([]string{dir}, func() (transport.TPMCloser, error) { return device.Open(spec) })
+	defer p.Close() // swtpm serves one client at a time
+	if _, err := p.Create("web", provider.Template{PIN: []byte(pin)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // newKey makes a key in an emulator and opens it by its name.
 func newKey(t testing.TB, spec, pin string) *signer.Key {
 	t.Helper()
 	dir := t.TempDir()
-	p := provider.Open([]string{dir}, func() (transport.TPMCloser, error) { return device.Open(spec) })
-	if _, err := p.Create("web", provider.Template{PIN: []byte(pin)}); err != nil {
-		t.Fatal(err)
-	}
-	p.Close() // swtpm serves one client at a time
+	makeKey(t, spec, dir, pin)
 	key, err := signer.Open("web", signer.WithDevice(spec), signer.WithDirs(dir), signer.WithPIN(func(name string, wrong error) ([]byte, error) {
 		if name != "web" || wrong != nil {
 			t.Errorf("asked for the PIN of %q after %v", name, wrong)
