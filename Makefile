@@ -6,7 +6,7 @@
 # make hostile  a million random commands against manager and filter; COMMANDS=, SEED=
 # make stress   an hour of all that a host can do at once, whose memory must not grow; SECONDS=
 # make crowd    a thousand connections for ten minutes, and tpmkeyd killed 500 times
-# make bench    TPM commands and times, beside what they must reach
+# make bench    TPM commands and times beside others', in build/bench; make bench-picture puts them into docs
 # make vulnerabilities  what the Go vulnerability database knows of code that is called; make check does it too
 # make cover    how many statements of each package its tests reach, and of all
 # make install  PREFIX=/usr DESTDIR=; every folder below can be set
@@ -76,7 +76,8 @@ packages_packages := $(packages_build) gcc-aarch64-linux-gnu libc6-dev-arm64-cro
 packages_check += $(packages_vm) $(packages_packages) lintian rpm mmdebstrap qemu-user-static
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 softhsm2 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
-.PHONY: build build-musl test check vulnerabilities cover vm-test hostile stress crowd bench demo install packages clean fmt vet lint fuzz module-path libexecdir-built \
+# make bench    TPM commands and times beside others', in build/bench; make bench-picture puts them into docs
+# make vulnerabilities  what the Go vulnerability database knows of code that is called; make check does it too
 	packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-packages products programs completions simulator demo-programs
 
 packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-packages:
@@ -160,7 +161,12 @@ crowd: packages-check
 	CI=true $(GO) test -count=1 -v -tags check -timeout 1h -run 'TestCrowd$$|TestStormOfConnections$$|TestKilledService$$' ./cmd/tpmkeyd -crowd 10m -kills 500
 
 bench: packages-bench build
-	CI=true $(GO) test -count=1 -v -tags bench ./bench
+	CI=true $(GO) test -count=1 -v -tags bench -timeout 30m ./bench
+
+bench-picture:
+	@test -f $(BUILD)/bench/table.json || { echo "nothing measured yet; run: make bench" >&2; exit 1; }
+	install -m 644 $(BUILD)/bench/table.json docs/bench.json
+	$(GO) test $(GOCOMPILEFLAGS) ./bench/table -run 'TestPublished$$' -update
 
 demo: packages-demo build demo-programs
 	$(BUILD)/demo/demo -build $(BUILD) $(if $(DEVICE),-device $(DEVICE))

@@ -41,9 +41,23 @@ func counted(id, what string, most float64, cells table.Cells) table.Row {
 
 // count gives the commands that reach the chip while so many operations are done.
 func (s *setting) count(operations int, action func()) table.Cell {
-	s.tpm.Reset()
+	return counting(s.tpm, operations, action)
+}
+
+func counting(recorder *tpmtest.Recorder, operations int, action func()) table.Cell {
+	settle(recorder)
+	recorder.Reset()
 	action()
-	return table.Counts(operations, sent(s.tpm))
+	settle(recorder)
+	return table.Counts(operations, sent(recorder))
+}
+
+// settle waits for what a broker does after it has answered: until nothing more is sent for a while.
+func settle(recorder *tpmtest.Recorder) {
+	for before := -1; before != recorder.Count(); {
+		before = recorder.Count()
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // sent is the names of what a recorder has.

@@ -39,9 +39,7 @@ func (s *site) countBroker(t *testing.T, name string, to way) map[int]table.Cell
 		c, signs := s.connect(here, to(here))
 		for _, active := range []int{crowd, fewActive + 1} {
 			everybody(c[:active], signs, 2) // by now each key was evicted once
-			recorder.Reset()
-			everybody(c[:active], signs, rotations)
-			found[active] = table.Counts(active*rotations, sent(recorder))
+			found[active] = counting(recorder, active*rotations, func() { everybody(c[:active], signs, rotations) })
 		}
 	})
 	return found
@@ -60,7 +58,7 @@ func (s *site) countShared(t *testing.T) (found table.Cell) {
 			}
 		}
 		rotate(2)
-		recorder.Reset()
+		recorder.Reset() // at once: what is not used for a while is given back to others
 		rotate(rotations)
 		found = table.Counts(fewActive*rotations, sent(recorder))
 	})

@@ -118,7 +118,7 @@ func (s *shaker) shake(n int) time.Duration {
 	var took int64
 	if _, err := fmt.Fscanln(s.results, &took); err != nil {
 		s.ended()
-		s.failed = strings.Join(strings.Split(strings.TrimSpace(s.said.String()), "\n"), "; ")
+		s.failed = strings.TrimPrefix(strings.Join(strings.Split(strings.TrimSpace(s.said.String()), "\n"), "; "), "handshakes: ")
 	}
 	return time.Duration(took)
 }

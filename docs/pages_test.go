@@ -27,6 +27,7 @@ var pages = []page{
 	{file: "../README.md", needs: []string{"ssh-copy-id", "ssh", "p11tool", "pkcs11-tool", "openssl", "tpm2_getrandom"}, environment: []string{"SSHD=yes", "FROM=nothing"},
 		after: "grep 'Accepted publickey for you .*RSA' /var/log/sshd.log", unrun: 1},
 	{file: "backup.md", needs: []string{"ssh-copy-id", "ssh"}, environment: []string{"SSHD=yes", "THERE=yes", "FILTER=migrate"}, long: true},
+	{file: "bench.md", unrun: 1},
 	{file: "containers.md", needs: []string{"unshare"}, unrun: 3},
 	{file: "filter.md"},
 	{file: "fleets.md", needs: []string{"openssl"}, environment: []string{"FILTER=attest"}, long: true, unrun: 1},

@@ -25,6 +25,10 @@ func (t *Table) WriteText(w io.Writer) error {
 			writeReasons(&b, rows)
 		}
 	}
+	if len(t.part(Modelled)) > 0 {
+		b.WriteString("\n**The chips of the model, ms**\n\n")
+		writeGrid(&b, chips())
+	}
 	writeCommands(&b, t.part(Counted))
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -168,6 +172,19 @@ func writeReasons(b *strings.Builder, rows []Row) {
 	if len(lines) > 0 {
 		fmt.Fprintf(b, "\n%s", strings.Join(lines, ""))
 	}
+}
+
+// chips is the grid of what was published.
+func chips() [][]string {
+	lines := [][]string{{"", "RSA 2048 operation", "RSA 2048 key made", "P-256 key made", "P-256 agreement", "GetRandom", "Load, ContextLoad, ContextSave (inferred)"}}
+	for _, c := range chip.Chips {
+		line := []string{c.Name}
+		for _, ms := range []float64{c.Private, c.RSA, c.ECC, c.Agree, c.Random, chip.Unwrap} {
+			line = append(line, digits(ms))
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // writeCommands lists which commands were counted.
