@@ -108,3 +108,12 @@ func cellOf(rounds []time.Duration, in func(time.Duration) float64) table.Cell {
 	}
 	return table.Of(values...)
 }
+
+// cellsOf has a cell for whom there are rounds.
+func cellsOf(rounds map[table.Column][]time.Duration, in func([]time.Duration) table.Cell) table.Cells {
+	cells := table.Cells{}
+	for column, times := range rounds {
+		cells[column] = in(times)
+	}
+	return cells
+}

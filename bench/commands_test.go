@@ -70,17 +70,15 @@ func sent(recorder *tpmtest.Recorder) (names []string) {
 
 // logins times whole logins, in turn.
 func logins(t *testing.T) []table.Row {
-	s, peer, soft := newSetting(t, true), newPeer(t), newSoft(t)
-	times := map[*setting][]time.Duration{}
+	modules, times := newModules(t), map[table.Column][]time.Duration{}
 	for range rounds {
-		for _, each := range []*setting{s, peer, soft} {
+		for column, s := range modules {
 			start := time.Now()
-			each.login()
-			times[each] = append(times[each], time.Since(start))
+			s.login()
+			times[column] = append(times[column], time.Since(start))
 		}
 	}
-	return []table.Row{{ID: "module/login", Part: table.Module, What: "ssh login, all of it", Unit: table.Milliseconds,
-		Cells: table.Cells{table.Tpmkey: inMS(times[s]), table.TPM2PKCS11: inMS(times[peer]), table.SoftHSM2: inMS(times[soft])}}}
+	return []table.Row{{ID: "module/login", Part: table.Module, What: "ssh login, all of it", Unit: table.Milliseconds, Cells: cellsOf(times, inMS)}}
 }
 
 func (s *setting) list() { s.run("ssh-keygen", "-D", s.module) }

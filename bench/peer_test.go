@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"tpmkey.example/bench/table"
 	"tpmkey.example/rm/tpmtest"
 )
 
@@ -18,6 +19,12 @@ const (
 	peerModule = "/usr/lib/*/pkcs11/libtpm2_pkcs11.so"
 	softModule = "/usr/lib/*/softhsm/libsofthsm2.so"
 )
+
+// newModules makes a setting for each module, each with a chip of its own.
+func newModules(t *testing.T) map[table.Column]*setting {
+	t.Helper()
+	return map[table.Column]*setting{table.Tpmkey: newSetting(t, true), table.TPM2PKCS11: newPeer(t), table.SoftHSM2: newSoft(t)}
+}
 
 // installed is the file that a pattern stands for.
 func installed(t *testing.T, pattern string) string {

@@ -48,7 +48,10 @@ type pairs map[table.Column]*pair
 // newPairs has as many threads sign with each module, round by round, because the machine's speed drifts.
 func newPairs(t *testing.T, threads int) pairs {
 	t.Helper()
-	all := pairs{table.Tpmkey: newSetting(t, true).newPair(threads), table.TPM2PKCS11: newPeer(t).newPair(threads), table.SoftHSM2: newSoft(t).newPair(threads)}
+	all := pairs{}
+	for column, s := range newModules(t) {
+		all[column] = s.newPair(threads)
+	}
 	for range rounds {
 		for _, p := range all {
 			p.round()
@@ -159,16 +162,15 @@ func (s *setting) startBroker() string {
 
 // listing times ssh-keygen with a module against ssh-keygen without.
 func listing(t *testing.T) []table.Row {
-	s, peer, soft := newSetting(t, true), newPeer(t), newSoft(t)
-	more := map[*setting][]time.Duration{}
+	modules, more := newModules(t), map[table.Column][]time.Duration{}
 	for range 4 * rounds {
-		without := s.took("ssh-keygen", "-l", "-f", s.public)
-		for _, each := range []*setting{s, peer, soft} {
-			more[each] = append(more[each], each.took("ssh-keygen", "-D", each.module)-without)
+		without := modules[table.Tpmkey].took("ssh-keygen", "-l", "-f", modules[table.Tpmkey].public)
+		for column, s := range modules {
+			more[column] = append(more[column], s.took("ssh-keygen", "-D", s.module)-without)
 		}
 	}
 	return []table.Row{{ID: "module/list", Part: table.Module, What: "ssh-keygen -D over ssh-keygen -l of the same key", Unit: table.Milliseconds, Bound: table.AtMost(8),
-		Cells: table.Cells{table.Tpmkey: inMS(more[s]), table.TPM2PKCS11: inMS(more[peer]), table.SoftHSM2: inMS(more[soft])}}}
+		Cells: cellsOf(more, inMS)}}
 }
 
 // loading asks a C program what dlopen started.
@@ -176,7 +178,7 @@ func loading(t *testing.T) []table.Row {
 	program := filepath.Join(t.TempDir(), "dlopen")
 	compile(t, program, "testdata/dlopen.c", "-ldl")
 	threads, handlers := table.Cells{}, table.Cells{}
-	for column, s := range map[table.Column]*setting{table.Tpmkey: newSetting(t, false), table.TPM2PKCS11: newPeer(t), table.SoftHSM2: newSoft(t)} {
+	for column, s := range newModules(t) {
 		var started [2]float64
 		if _, err := fmt.Sscan(s.run(program, s.module), &started[0], &started[1]); err != nil {
 			t.Fatal(err)

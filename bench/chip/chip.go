@@ -48,7 +48,7 @@ func lookUp(c Chip) float64  { return c.Random }
 const (
 	ofRSA  = " of an RSA key"
 	ofECC  = " of an ECC key"
-	salted = ", salted"
+	salted = " with a salt"
 )
 
 // classes has a row for each command of which something is known or can be inferred; RSA is of 2048 bits and ECC of P-256.

@@ -44,7 +44,7 @@ func TestName(t *testing.T) {
 			_, _, err := tpm2.HMACSession(tpm, tpm2.TPMAlgSHA256, 16)
 			return err
 		},
-		"TPM2_StartAuthSession, salted": func(tpm transport.TPM) error {
+		"TPM2_StartAuthSession with a salt": func(tpm transport.TPM) error {
 			_, err := tpm2.StartAuthSession{TPMKey: key.Handle, Bind: tpm2.TPMRHNull, NonceCaller: tpm2.TPM2BNonce{Buffer: make([]byte, 16)},
 				SessionType: tpm2.TPMSEHMAC, Symmetric: tpm2.TPMTSymDef{Algorithm: tpm2.TPMAlgNull}, AuthHash: tpm2.TPMAlgSHA256}.Execute(tpm)
 			return err
@@ -82,7 +82,7 @@ func TestTimes(t *testing.T) {
 		{"the same for every second", []Command{{"TPM2_FlushContext", 0.5}, {"TPM2_ContextLoad", 0.5}, {"TPM2_Sign", 1}}, 174.315, 81.385},
 		{"primary", []Command{{"TPM2_CreatePrimary of an ECC key", 1}}, 231.4, 84},
 		{"RSA primary", []Command{{"TPM2_CreatePrimary of an RSA key", 1}}, 2196, 3409},
-		{"session", []Command{{"TPM2_StartAuthSession, salted", 1}, {"TPM2_Unseal", 1}}, 234.33, 31.57},
+		{"session", []Command{{"TPM2_StartAuthSession with a salt", 1}, {"TPM2_Unseal", 1}}, 234.33, 31.57},
 	} {
 		times, err := Times(row.commands)
 		if err != nil {

@@ -18,6 +18,7 @@ func (t *Table) WriteText(w io.Writer) error {
 	for _, f := range t.Machine {
 		fmt.Fprintf(&b, "* %s: %s\n", f.Name, f.Value)
 	}
+	b.WriteString("\nFigures are medians of rounds, with the quartiles around them; of chips, with the fastest and the slowest. What has a — was not measured.\n")
 	for _, p := range Parts {
 		if rows := t.part(p); len(rows) > 0 {
 			fmt.Fprintf(&b, "\n**%s**\n\n", p)
