@@ -136,18 +136,30 @@ func (t *tool) introduce(key *provider.Key) error {
 		return err
 	}
 	fmt.Fprintln(t.stderr)
-	fmt.Fprintln(t.stderr, nextSteps(key.Path()))
+	fmt.Fprintln(t.stderr, nextSteps(key.Path(), closedToOthers(filepath.Dir(provider.SystemDir), provider.SystemDir)))
 	if t.json {
 		return t.printKeyJSON(key)
 	}
 	return t.printPublic(key)
 }
 
-// nextSteps are what to do with a new key: one of the system's is for a service, others mostly for ssh.
-func nextSteps(path string) string {
+// closedToOthers are the directories that not everybody may enter, as somebody may have made them before.
+func closedToOthers(dirs ...string) []string {
+	return slices.DeleteFunc(dirs, func(dir string) bool {
+		info, err := os.Stat(dir)
+		return err != nil || info.Mode()&0o001 != 0
+	})
+}
+
+// nextSteps are what to do with a new key: one of the system's is for a service, which some directories may keep out, others mostly for ssh.
+func nextSteps(path string, closed []string) string {
 	file := printable(shell.Word(path))
 	if filepath.Dir(path) == provider.SystemDir {
-		return fmt.Sprintf("To let a service use it, whose group is GROUP:\n  chgrp GROUP %s\n  chmod 640 %s\n", file, file)
+		steps := fmt.Sprintf("To let a service use it, whose group is GROUP:\n  chgrp GROUP %s\n  chmod 640 %s\n", file, file)
+		if len(closed) > 0 {
+			steps += "  chmod 755 " + strings.Join(closed, " ") + "\n"
+		}
+		return steps
 	}
 	public := printable(shell.Word(strings.TrimSuffix(path, ".pem") + ".pub"))
 	return "To log in with it over ssh:\n" +
