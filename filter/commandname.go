@@ -18,8 +18,8 @@ func commandName(code tpm2.TPMCC) string {
 
 func hexCode(code tpm2.TPMCC) string { return fmt.Sprintf("0x%X", uint32(code)) }
 
-// CommandNamed finds a command by its name in Part 3, or by its code in hex.
-func CommandNamed(name string) (tpm2.TPMCC, bool) {
+// commandNamed finds a command by its name in Part 3, or by its code in hex.
+func commandNamed(name string) (tpm2.TPMCC, bool) {
 	for _, shape := range wire.Shapes() {
 		if shape.Name == name {
 			return shape.Code, true
@@ -37,7 +37,7 @@ func FindCommand(name string) (tpm2.TPMCC, bool) {
 			return shape.Code, true
 		}
 	}
-	return CommandNamed(strings.ToLower(name))
+	return commandNamed(strings.ToLower(name))
 }
 
 func plainName(name string) string {

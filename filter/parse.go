@@ -218,7 +218,7 @@ var answerable = map[tpm2.TPMCC]bool{
 }
 
 func (r *reader) command(text string) (tpm2.TPMCC, error) {
-	code, ok := CommandNamed(text)
+	code, ok := commandNamed(text)
 	if !ok {
 		return 0, r.errorf("%q is no TPM command", text)
 	}

@@ -56,7 +56,7 @@ func handleWord(w word) (word, bool) {
 	number, ok := handleNumbers[w.text]
 	if !ok {
 		var code tpm2.TPMCC
-		code, ok = CommandNamed(w.text)
+		code, ok = commandNamed(w.text)
 		if number = uint32(code); !ok || !wire.IsPersistent(number) || w.text != fmt.Sprintf("0x%08X", number) || number == wire.SRK {
 			return w, false
 		}

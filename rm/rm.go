@@ -191,14 +191,14 @@ func (m *Manager) Open(o Options) (*Space, error) {
 	if o.Filter == nil {
 		o.Filter = filter.Default()
 	}
-	s := &Space{manager: m, options: o, limits: o.Limits.or(m.limits), principal: m.PrincipalOf(o.UID), closed: make(chan struct{}), objects: map[uint32]*object{}, sequences: map[uint32]*sequence{},
+	s := &Space{manager: m, options: o, limits: o.Limits.or(m.limits), principal: m.principalOf(o.UID), closed: make(chan struct{}), objects: map[uint32]*object{}, sequences: map[uint32]*sequence{},
 		sessions: map[uint32]*session{}, next: firstHandle}
 	s.narrowed.Store(o.Filter)
 	return s, nil
 }
 
-// PrincipalOf gives the principal of a uid. It never makes root of somebody else.
-func (m *Manager) PrincipalOf(uid uint32) uint32 {
+// principalOf gives the principal of a uid. It never makes root of somebody else.
+func (m *Manager) principalOf(uid uint32) uint32 {
 	if m.config.PrincipalOf == nil || uid == root {
 		return uid
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/google/go-tpm/tpm2"
 )
@@ -192,16 +193,6 @@ func (s *Shape) ParamNames() []string {
 func (s *Shape) ParamsKnown() bool { return s.params != nil }
 
 // Decrypts tells whether the first parameter is encrypted.
-func (c *Command) Decrypts() bool { return c.has(SessionDecrypt) }
-
-// Encrypts tells whether the first parameter of the response will be encrypted.
-func (c *Command) Encrypts() bool { return c.has(SessionEncrypt) }
-
-func (c *Command) has(attribute uint8) bool {
-	for _, a := range c.Auths() {
-		if a.Session != RSPassword && a.Attributes&attribute != 0 {
-			return true
-		}
-	}
-	return false
+func (c *Command) Decrypts() bool {
+	return slices.ContainsFunc(c.Auths(), func(a Auth) bool { return a.Session != RSPassword && a.Attributes&SessionDecrypt != 0 })
 }

