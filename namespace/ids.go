@@ -31,13 +31,16 @@ var (
 	}}
 )
 
-// takeIDs reads a list of numbers, names and ranges. An empty list would be for nobody, which nobody means.
+// errEmpty is of a list that would be for nobody, which nobody means.
+var errEmpty = errors.New("an empty list is for nobody; leave it out for everybody")
+
+// takeIDs reads a list of numbers, names and ranges.
 func takeIDs(from *[]any, to *[]IDRange, k kind) error {
 	if from == nil {
 		return nil
 	}
 	if len(*from) == 0 {
-		return errors.New("an empty list is for nobody; leave it out for everybody")
+		return errEmpty
 	}
 	for _, item := range *from {
 		r, err := k.ids(item)
@@ -107,7 +110,7 @@ func takeCgroups(from *[]string, to *[]string) error {
 		return nil
 	}
 	if len(*from) == 0 {
-		return errors.New("an empty list is for nobody; leave it out for everybody")
+		return errEmpty
 	}
 	for _, path := range *from {
 		if !strings.HasPrefix(path, "/") || strings.Contains(path, "//") || strings.Contains(path+"/", "/../") {

@@ -5,6 +5,7 @@
 package prompt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -180,11 +181,8 @@ func answerOf(c *exec.Cmd) ([]byte, error) {
 
 // firstLine copies what stands before the first line end.
 func firstLine(output []byte) []byte {
-	for i, b := range output {
-		if b == '\n' || b == '\r' {
-			output = output[:i]
-			break
-		}
+	if end := bytes.IndexAny(output, "\r\n"); end >= 0 {
+		output = output[:end]
 	}
 	return append([]byte{}, output...)
 }

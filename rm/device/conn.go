@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -47,7 +48,7 @@ func (c *conn) Send(command []byte) ([]byte, error) {
 	if err != nil {
 		return nil, c.explain(err)
 	}
-	return append([]byte(nil), c.buffer[:n]...), nil
+	return bytes.Clone(c.buffer[:n]), nil
 }
 
 // explain says where the reason stands when tpmkeyd has ended the connection: TPM framing has no room for it.

@@ -3,6 +3,7 @@ package device
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -46,15 +47,13 @@ func ParseFrame(message []byte) (f Frame, text string, ok bool) {
 
 // AnswerFrame is what a frame is answered with; refused are those errors that say that the caller may not.
 func AnswerFrame(err error, refused ...error) []byte {
-	for _, r := range refused {
-		if errors.Is(err, r) {
-			return wire.ErrorResponse(rcFrameSealed)
-		}
+	switch {
+	case err == nil:
+		return wire.ErrorResponse(0)
+	case slices.ContainsFunc(refused, func(r error) bool { return errors.Is(err, r) }):
+		return wire.ErrorResponse(rcFrameSealed)
 	}
-	if err != nil {
-		return wire.ErrorResponse(rcFrameValue)
-	}
-	return wire.ErrorResponse(0)
+	return wire.ErrorResponse(rcFrameValue)
 }
 
 // Narrow takes rights away from this way to the TPM, for good and for whoever has it too: from now on it lets through what the profile does as well. The profile is

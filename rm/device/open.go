@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -133,10 +134,10 @@ func (o *opening) close() error {
 
 // sharing says who else uses the chip. An emulator is ours alone; a kernel device never is.
 func sharing(s Spec) rm.Sharing {
-	switch {
+	switch number, managed := strings.CutPrefix(s.address, resourceManaged); {
 	case s.kind == unixSocket || s.kind == tcpSocket:
 		return rm.Alone
-	case len(s.address) > len(resourceManaged) && s.address[:len(resourceManaged)] == resourceManaged:
+	case managed && number != "":
 		return rm.Stacked
 	}
 	return rm.Shared

@@ -87,7 +87,7 @@ func (p *patient) exercise() error {
 	digest := sha256.Sum256([]byte(signed))
 	until := time.Now().Add(latencyPatience)
 	for i := 0; i < loads && (i == 0 || time.Now().Before(until)); i++ {
-		for j := 0; j < signsPerLoad; j++ {
+		for range signsPerLoad {
 			if _, err := p.trial.SignPKCS1v15(crypto.SHA256, digest[:]); err != nil {
 				return err
 			}
