@@ -76,8 +76,7 @@ packages_packages := $(packages_build) gcc-aarch64-linux-gnu libc6-dev-arm64-cro
 packages_check += $(packages_vm) $(packages_packages) lintian rpm mmdebstrap qemu-user-static
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 softhsm2 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
-# make bench    TPM commands and times beside others', in build/bench; make bench-picture puts them into docs
-# make vulnerabilities  what the Go vulnerability database knows of code that is called; make check does it too
+.PHONY: build build-musl test check vulnerabilities cover vm-test hostile stress crowd bench bench-picture demo install packages clean fmt vet lint fuzz module-path libexecdir-built \
 	packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-packages products programs completions simulator demo-programs
 
 packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-packages:
