@@ -16,7 +16,7 @@ func TestMakeDir(t *testing.T) {
 		want      os.FileMode
 	}{
 		{"services", SystemDir, 0o755},
-		{"a user", "/home/me/.local/share/tpmkey", 0o700},
+		{"a user", "/var/me/.local/share/tpmkey", 0o700},
 	} {
 		root := t.TempDir()
 		there := filepath.Join(root, "etc")

@@ -15,7 +15,7 @@ func TestNextSteps(t *testing.T) {
 		closed    []string
 		want, not []string
 	}{
-		{"/home/me/.local/share/tpmkey/me.pem", []string{"/etc/tpmkey"}, []string{"ssh-copy-id -f -i /home/me/.local/share/tpmkey/me.pub ", "PKCS11Provider"}, []string{"chgrp", "chmod"}},
+		{"/var/me/.local/share/tpmkey/me.pem", []string{"/etc/tpmkey"}, []string{"ssh-copy-id -f -i /var/me/.local/share/tpmkey/me.pub ", "PKCS11Provider"}, []string{"chgrp", "chmod"}},
 		{"/etc/tpmkey/keys/web.pem", nil, []string{"chgrp GROUP /etc/tpmkey/keys/web.pem\n", "chmod 640 /etc/tpmkey/keys/web.pem\n"}, []string{"ssh", "755"}},
 		{"/etc/tpmkey/keys/web.pem", []string{"/etc/tpmkey", "/etc/tpmkey/keys"}, []string{"chgrp GROUP ", "chmod 755 /etc/tpmkey /etc/tpmkey/keys\n"}, []string{"ssh"}},
 	} {
