@@ -60,7 +60,7 @@ stage() {
 	on install DESTDIR="$STAGE" "$@"
 	local doc=$STAGE/usr/share/doc/tpmkey
 	mkdir -p "$doc"
-	cp README.md SECURITY.md docs/*.md "$sbom" "$doc"
+	cp README.md SECURITY.md docs/*.md docs/*.svg "$sbom" "$doc"
 	mv "$doc/${sbom##*/}" "$doc/sbom.cdx.json"
 	gzip -9nc CHANGELOG.md >"$doc/changelog.gz"
 	licences | gzip -9n >"$doc/third-party.gz"
