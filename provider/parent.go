@@ -105,7 +105,7 @@ func (c *connection) parentOf(f *keyFile) (*parent, error) {
 		if p == nil {
 			return nil, fmt.Errorf("%w: nothing is at its parent's handle %#x", ErrWrongTPM, f.parent)
 		}
-		return p, checkPin(p, f)
+		return p, checkParentName(p, f)
 	case f.parent == ownerParent:
 		return c.standardParent(f.parentName, f)
 	case f.parent == nullParent:
@@ -114,13 +114,13 @@ func (c *connection) parentOf(f *keyFile) (*parent, error) {
 	return nil, formatError("its parent %#x %s", f.parent, refusedParent(f.parent))
 }
 
-// standardParent gives the standard storage primary: the persistent one where it is the right one, so that nothing need be created.
-func (c *connection) standardParent(pin []byte, f *keyFile) (*parent, error) {
+// standardParent gives the standard storage primary, or that of a Name: the persistent one where it is the right one, so that nothing need be created.
+func (c *connection) standardParent(name []byte, f *keyFile) (*parent, error) {
 	srk, err := c.persistentSRK()
 	if err != nil {
 		return nil, err
 	}
-	if srk != nil && (pin == nil && isMadeOf(f.parentTemplate(), srk.public) || pin != nil && bytes.Equal(pin, srk.handle.Name.Buffer)) {
+	if srk != nil && (name == nil && isMadeOf(f.parentTemplate(), srk.public) || name != nil && bytes.Equal(name, srk.handle.Name.Buffer)) {
 		return srk, nil
 	}
 	return c.pinnedPrimary(f)
@@ -131,15 +131,15 @@ func (c *connection) pinnedPrimary(f *keyFile) (*parent, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPin(p, f); err != nil {
+	if err := checkParentName(p, f); err != nil {
 		c.flush(p.handle.Handle)
 		return nil, err
 	}
 	return p, nil
 }
 
-// checkPin compares a parent with the Name that is pinned in the file. A man in the middle of the bus has another one too.
-func checkPin(p *parent, f *keyFile) error {
+// checkParentName compares a parent with the Name that is pinned in the file. A man in the middle of the bus has another one too.
+func checkParentName(p *parent, f *keyFile) error {
 	if f.parentName == nil || bytes.Equal(f.parentName, p.handle.Name.Buffer) {
 		return nil
 	}
