@@ -77,10 +77,11 @@ func (f *Filter) ExplainCommand(command []byte, caller *uint32) Explanation {
 func (f *Filter) checkCaller(c *wire.Command, holder Holder) Decision {
 	for _, p := range f.profiles {
 		for _, l := range p.lookup(c.Code).clauses {
-			if d := allowed; l.subject == "caller" {
-				if d = l.check(c, holder); !d.Allowed {
-					return d
-				}
+			if l.subject != "caller" {
+				continue
+			}
+			if d := l.check(c, holder); !d.Allowed {
+				return d
 			}
 		}
 	}

@@ -20,17 +20,21 @@ func (f *Filter) Whole() *Filter {
 func (p *profile) flat() *profile {
 	w := &profile{name: p.name, reason: p.reason, audit: p.audit, unbudgeted: p.unbudgeted, index: map[tpm2.TPMCC]*row{}}
 	for level := p; level != nil; level = level.base {
-		for _, single := range []bool{true, false} { // one command goes before a range
-			for _, r := range level.rows {
-				if (r.first == r.last) == single {
-					w.add(w.uncovered(r))
-				}
-			}
-		}
+		w.cover(level.rows, true) // one command goes before a range
+		w.cover(level.rows, false)
 	}
 	slices.SortStableFunc(w.rows, func(a, b *row) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(b.last, a.last)) })
 	w.survey()
 	return w
+}
+
+// cover adds what no row says yet: of rows for one command, or of ranges.
+func (p *profile) cover(rows []*row, single bool) {
+	for _, r := range rows {
+		if (r.first == r.last) == single {
+			p.add(p.uncovered(r))
+		}
+	}
 }
 
 func (p *profile) add(rows []*row) {
