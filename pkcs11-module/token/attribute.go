@@ -25,11 +25,12 @@ const (
 	public
 	certificate
 	dataObject
+	profile
 	keys = private | public
-	all  = keys | certificate | dataObject
+	all  = keys | certificate | dataObject | profile
 )
 
-var classBits = map[uint64]int{CKO_PRIVATE_KEY: private, CKO_PUBLIC_KEY: public, CKO_CERTIFICATE: certificate, CKO_DATA: dataObject}
+var classBits = map[uint64]int{CKO_PRIVATE_KEY: private, CKO_PUBLIC_KEY: public, CKO_CERTIFICATE: certificate, CKO_DATA: dataObject, CKO_PROFILE: profile}
 
 // A form is what values of an attribute look like.
 type form func(value []byte) bool
@@ -66,9 +67,9 @@ var attributes = map[attributeType]row{
 	CKA_CLASS:       {all, isNumber, making, false, func(o *object) []byte { return number(o.class) }},
 	CKA_TOKEN:       {all, isBoolean, onlyOnce, false, func(o *object) []byte { return boolean(o.owner == nil) }},
 	CKA_PRIVATE:     {all, isBoolean, onlyOnce, true, isPrivate},
-	CKA_MODIFIABLE:  {all, isBoolean, onlyOnce, true, always(true)},
-	CKA_COPYABLE:    {all, isBoolean, onlyOnce, true, always(true)},
-	CKA_DESTROYABLE: {all, isBoolean, onlyOnce, true, always(true)},
+	CKA_MODIFIABLE:  {all, isBoolean, onlyOnce, true, isChangeable},
+	CKA_COPYABLE:    {all, isBoolean, onlyOnce, true, isChangeable},
+	CKA_DESTROYABLE: {all, isBoolean, onlyOnce, true, isChangeable},
 	CKA_LABEL:       {all, isBytes, anytime, true, label},
 	CKA_UNIQUE_ID:   {all, isBytes, 0, false, uniqueID},
 	CKA_ID:          {keys | certificate, isBytes, anytime, true, id},
@@ -123,9 +124,14 @@ var attributes = map[attributeType]row{
 
 	CKA_APPLICATION: {dataObject, isBytes, anytime, true, nothing},
 	CKA_OBJECT_ID:   {dataObject, isBytes, anytime, true, nothing},
+
+	CKA_PROFILE_ID: {profile, isNumber, 0, false, func(o *object) []byte { return number(o.profile) }},
 }
 
 func always(v bool) func(*object) []byte { return func(*object) []byte { return boolean(v) } }
+
+// isChangeable is true of all but profiles, which are what the module is.
+func isChangeable(o *object) []byte { return boolean(o.class != CKO_PROFILE) }
 
 func nothing(*object) []byte { return nil }
 

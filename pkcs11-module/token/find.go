@@ -17,7 +17,7 @@ func findObjectsInit(s *session, r *request, _ *response) CKR {
 	s.finding, s.found = true, nil
 	candidates, _ := s.token.objects.candidates(t)
 	for _, o := range candidates {
-		if s.token.shows(o) && o.matches(t) {
+		if s.token.shows(o) && o.matches(t) && (o.class != CKO_PROFILE || t.asksForProfiles()) {
 			s.found = append(s.found, o.handle)
 		}
 	}

@@ -23,6 +23,7 @@ type object struct {
 	own         map[attributeType][]byte // values that only the object itself knows
 	path        string                   // of an object with a file of its own
 	owner       *session                 // nil: it is on the token
+	profile     uint64                   // of a profile
 }
 
 // objects are a token's, by handle. A handle means the same object for as long as the library is initialised.
@@ -53,7 +54,7 @@ func (t *token) refresh() {
 	for _, k := range all {
 		t.addKey(k)
 	}
-	for _, o := range slices.Concat(t.stored, ofSessions) {
+	for _, o := range slices.Concat(t.stored, t.profiles(), ofSessions) {
 		t.add(o)
 	}
 	t.scanned = true
@@ -108,6 +109,8 @@ func (o *object) identity() string {
 		return fmt.Sprintf("session %d", o.handle)
 	case o.path != "":
 		return o.path
+	case o.class == CKO_PROFILE:
+		return fmt.Sprintf("profile %d", o.profile)
 	}
 	return string(rune(o.class)) + string(o.public.N.Bytes()[:16]) + o.key.Path()
 }
