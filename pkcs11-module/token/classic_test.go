@@ -164,6 +164,8 @@ func TestClassicPINs(t *testing.T) {
 			t.Errorf("flags %#x", flags)
 		}
 	}
+	h.want(CKR_ARGUMENTS_BAD, fnLogin, s, num(CKU_USER), num(0), str(nil))
+	h.want(CKR_ARGUMENTS_BAD, fnLoginUser, s, num(CKU_SO), num(0), str(nil), num(0), str(nil))
 	wantFlags(0)
 	for _, pin := range []string{"wrong", "", "user pin ", "user pi", string(make([]byte, 40))} {
 		h.login(CKR_PIN_INCORRECT, s, CKU_USER, []byte(pin))

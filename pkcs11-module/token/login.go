@@ -51,29 +51,29 @@ func (t *token) pinsOnly() bool {
 // logIn is C_Login (5.6).
 func logIn(s *session, r *request, _ *response) CKR {
 	as := r.number()
-	pin, _ := r.optional()
+	pin, typed := r.optional()
 	if r.bad {
 		return CKR_ARGUMENTS_BAD
 	}
-	return s.login(as, pin)
+	return s.login(as, pin, typed)
 }
 
 // loginUser is C_LoginUser (PKCS #11 v3.0, 5.6.7): users of a token have no names.
 func loginUser(s *session, r *request, _ *response) CKR {
 	as := r.number()
-	pin, _ := r.optional()
+	pin, typed := r.optional()
 	if name, _ := r.optional(); r.bad || len(name) > 0 {
 		return CKR_ARGUMENTS_BAD
 	}
-	return s.login(as, pin)
+	return s.login(as, pin, typed)
 }
 
 // logins are the users that can log in.
 var logins = map[uint64]login{CKU_USER: user, CKU_SO: officer}
 
 // login logs in. On the first token nothing needs it, so that any PIN is right: hosts that always ask, or always log in, go on. Keys that have a PIN are
-// tried with it.
-func (s *session) login(as uint64, pin []byte) CKR {
+// tried with it. A classic token has no way of its own to ask for the PIN (no CKF_PROTECTED_AUTHENTICATION_PATH), and none is no wrong one.
+func (s *session) login(as uint64, pin []byte, typed bool) CKR {
 	t, who := s.token, logins[as]
 	if t.classic != nil {
 		t.classic.mu.Lock() // one tries a PIN at a time
@@ -81,6 +81,9 @@ func (s *session) login(as uint64, pin []byte) CKR {
 	}
 	if rv := t.mayLogin(as); rv != CKR_OK {
 		return rv
+	}
+	if t.classic != nil && !typed {
+		return CKR_ARGUMENTS_BAD
 	}
 	pin, err := t.secret(who, pin)
 	if err != nil {
