@@ -175,7 +175,9 @@ func createPrivateKey(o *object, t template) error {
 	if rv != CKR_OK {
 		return rv
 	}
-	k, err := o.token.keys.TakeIn(private, provider.Template{PIN: o.token.auth()})
+	auth := o.token.auth()
+	defer clear(auth)
+	k, err := o.token.keys.TakeIn(private, provider.Template{PIN: auth})
 	if errors.Is(err, provider.ErrImport) {
 		o.token.library.log(err.Error())
 		return CKR_ATTRIBUTE_VALUE_INVALID

@@ -102,6 +102,7 @@ func keyTemplate(public template) (t provider.Template, rv CKR) {
 func (p *pair) make(t provider.Template, public, private template) error {
 	token := p.private.token
 	t.PIN = token.auth()
+	defer clear(t.PIN)
 	if p.private.owner == nil {
 		if err := token.keys.MayKeep("key"); err != nil && !errors.Is(err, provider.ErrExists) {
 			return err // before seconds of key generation

@@ -306,6 +306,7 @@ func (s *session) finishUnknown(k kind, to room, out *response, what string, res
 			return s.library.returnValue(what, o.blameLogin(s.token, err))
 		}
 		o.result = append([]byte{}, b...)
+		clear(b)
 	}
 	rv := out.fill(to, o.result)
 	if to.wanted && rv == CKR_OK {
