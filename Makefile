@@ -69,8 +69,8 @@ GOBUILDFLAGS ?= $(GOCOMPILEFLAGS) -ldflags '-s -w -buildid= -B none'
 
 packages_build := gcc libc6-dev libssl-dev libp11-kit-dev
 packages_demo := $(packages_build) openssh-client openssh-server openssl
-packages_test := $(packages_demo) zsh fish swtpm tpm2-tools tpm2-openssl opensc gnutls-bin p11-kit libnss3-dev netcat-openbsd curl shellcheck mandoc procps
-packages_check := $(packages_test) jq musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless git pkg-config libnss3-tools openvpn strongswan-pki libstrongswan-extra-plugins systemd cryptsetup-bin haproxy strongswan-swanctl strongswan-charon hostapd eapoltest
+packages_test := $(packages_demo) zsh fish swtpm tpm2-tools tpm2-openssl opensc gnutls-bin p11-kit libnss3-dev netcat-openbsd curl mandoc procps
+packages_check := $(packages_test) jq shellcheck musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless git pkg-config libnss3-tools openvpn strongswan-pki libstrongswan-extra-plugins systemd cryptsetup-bin haproxy strongswan-swanctl strongswan-charon hostapd eapoltest
 packages_vm := $(packages_build) swtpm qemu-system-x86 linux-source-6.1 busybox-static python3.11 openssh-client openssh-server openssl tpm2-tools
 packages_packages := $(packages_build) gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 packages_check += $(packages_vm) $(packages_packages) lintian rpm mmdebstrap qemu-user-static
@@ -105,7 +105,7 @@ completions: packages-build
 	for shell in bash zsh fish; do GOOS= GOARCH= CGO_ENABLED=0 $(GO) run ./cmd/tpmkey completion $$shell >$(BUILD)/completion.$$shell; done
 
 # Without the race detector, which takes more than twice the time and compiles everything once more: make check runs all of this under it.
-test: packages-test lint build
+test: packages-test build
 	CI=true scripts/gotest.sh -timeout 10m ./...
 
 lint: vet
@@ -118,7 +118,7 @@ vet:
 	$(GO) vet $(GOCOMPILEFLAGS) ./...
 	$(GO) vet $(GOCOMPILEFLAGS) -tags check,bench,vm ./...
 
-check: packages-check build demo-programs packages $(BUILD)/selftests $(BUILD)/kernel vulnerabilities
+check: packages-check lint build demo-programs packages $(BUILD)/selftests $(BUILD)/kernel vulnerabilities
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -tags check ./...
 	CI=true scripts/gotest.sh -race -timeout 20m -count=1 -cpu 1,4 ./rm/... ./provider/... ./signer/... ./pkcs11-module/...
 	scripts/fuzz.sh $(FUZZTIME)
