@@ -83,7 +83,7 @@ func (t *token) isFreshFor(wanted template) bool {
 	if !scanned || !indexed || !t.keys.Unchanged() || !t.storedUnchanged() {
 		return false
 	}
-	return !slices.ContainsFunc(candidates, func(o *object) bool { return o.owner == nil && o.path == "" && !t.keys.Fresh(o.key) })
+	return !slices.ContainsFunc(candidates, func(o *object) bool { return o.owner == nil && o.key != nil && !t.keys.Fresh(o.key) })
 }
 
 // addKey adds the objects of a key.

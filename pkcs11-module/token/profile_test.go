@@ -2,6 +2,7 @@ package token
 
 import (
 	"bytes"
+	"path/filepath"
 	"testing"
 )
 
@@ -39,4 +40,18 @@ func TestProfiles(t *testing.T) {
 		t.Error("another handle")
 	}
 	h.want(CKR_ATTRIBUTE_VALUE_INVALID, fnCreateObject, s, attrs(ofClass(CKO_PROFILE), attribute{CKA_PROFILE_ID, number(CKP_BASELINE_PROVIDER)}))
+}
+
+// A search for what has no label looks at profiles too, which have none, and no file either that could have changed.
+func TestSearchForNoLabel(t *testing.T) {
+	h := newHost(t, filepath.Join(t.TempDir(), "none"), "")
+	s := h.session()
+	for range 2 { // the second time nothing has changed since
+		if found := h.find(s, named("")); len(found) != 0 {
+			t.Errorf("%d objects without being asked for", len(found))
+		}
+		if found := h.find(s, named(""), ofClass(CKO_PROFILE)); len(found) != 2 {
+			t.Errorf("%d profiles", len(found))
+		}
+	}
 }
