@@ -175,7 +175,10 @@ func createPrivateKey(o *object, t template) error {
 	if rv != CKR_OK {
 		return rv
 	}
-	auth := o.token.auth()
+	auth, err := o.token.auth()
+	if err != nil {
+		return err
+	}
 	defer clear(auth)
 	k, err := o.token.keys.TakeIn(private, provider.Template{PIN: auth})
 	if errors.Is(err, provider.ErrImport) {

@@ -99,9 +99,11 @@ func keyTemplate(public template) (t provider.Template, rv CKR) {
 }
 
 // make makes the key, and its file if it is for the token.
-func (p *pair) make(t provider.Template, public, private template) error {
+func (p *pair) make(t provider.Template, public, private template) (err error) {
 	token := p.private.token
-	t.PIN = token.auth()
+	if t.PIN, err = token.auth(); err != nil {
+		return err
+	}
 	defer clear(t.PIN)
 	if p.private.owner == nil {
 		if err := token.keys.MayKeep("key"); err != nil && !errors.Is(err, provider.ErrExists) {

@@ -121,7 +121,7 @@ func finalize(l *Library, r *request, _ *response) CKR {
 	l.keys, l.sessions, l.tokens, l.free = nil, nil, nil, nil
 	for _, t := range tokens {
 		if t != nil {
-			clear(t.pin)
+			t.forgetUser()
 		}
 	}
 	l.mu.Unlock()

@@ -132,6 +132,11 @@ func (t *token) forgetLogin() {
 		}
 	}
 	t.remove(func(o *object) bool { return t.classic != nil && o.is(CKA_PRIVATE) }) // those on the token get other handles (5.6)
+	t.forgetUser()
+}
+
+// forgetUser is what of that concerns no objects. The caller holds the library's mu.
+func (t *token) forgetUser() {
 	clear(t.pin)
 	t.user, t.pin, t.tried = nobody, nil, nil
 	t.logins++

@@ -43,14 +43,17 @@ func newToken(l *Library, keys *provider.Provider) *token {
 	return &token{library: l, keys: keys, objects: newObjects()}
 }
 
-// auth is the authValue of new keys.
-func (t *token) auth() []byte {
+// auth is the authValue of new keys. Where the login has just ended there is none, and a key without one would be everybody's.
+func (t *token) auth() ([]byte, error) {
 	t.library.mu.Lock()
 	defer t.library.mu.Unlock()
-	if t.classic == nil {
-		return nil
+	switch {
+	case t.classic == nil:
+		return nil, nil
+	case t.user != user:
+		return nil, CKR_USER_NOT_LOGGED_IN
 	}
-	return bytes.Clone(t.pin)
+	return bytes.Clone(t.pin), nil
 }
 
 // label is what the token is called.
