@@ -46,3 +46,31 @@ func TestMakeDir(t *testing.T) {
 		}
 	}
 }
+
+// What somebody puts in the place of a new directory stays as it was.
+func TestGiveMode(t *testing.T) {
+	root := t.TempDir()
+	other, file := filepath.Join(root, "other"), filepath.Join(root, "file")
+	if err := os.Mkdir(other, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, nil, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"link": other, "link to a file": file} {
+		link := filepath.Join(root, name)
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.Stat(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if giveMode(link, 0o700) == nil || giveMode(link+"/", 0o700) == nil {
+			t.Errorf("%s is taken for the new directory", name)
+		}
+		if after, err := os.Stat(target); err != nil || after.Mode() != before.Mode() {
+			t.Errorf("%s: %v, %v", name, after.Mode(), err)
+		}
+	}
+}

@@ -52,7 +52,17 @@ func makeDir(dir string, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	return os.Chmod(dir, mode)
+	return giveMode(dir, mode)
+}
+
+// giveMode gives a new directory its mode while it is open: whoever owns the one above can put a link to another in its place, and root would change that.
+func giveMode(dir string, mode os.FileMode) error {
+	d, err := os.OpenFile(filepath.Clean(dir), unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Chmod(mode)
 }
 
 // inTheWay refuses to write over a file that is somebody's: the directory may be one with keys that are in no TPM.
