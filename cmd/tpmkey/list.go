@@ -64,8 +64,16 @@ func (t *tool) exceptOfServices(refused error) error {
 }
 
 func ofServices(err error) bool {
-	var at *os.PathError
-	return errors.Is(err, os.ErrPermission) && errors.As(err, &at) && (at.Path == provider.SystemDir || filepath.Dir(at.Path) == provider.SystemDir)
+	var file *provider.FileError
+	var dir *os.PathError
+	switch {
+	case !errors.Is(err, os.ErrPermission):
+		return false
+	case errors.As(err, &file):
+		return filepath.Dir(file.Path) == provider.SystemDir
+	default:
+		return errors.As(err, &dir) && (dir.Path == provider.SystemDir || filepath.Dir(dir.Path) == provider.SystemDir)
+	}
 }
 
 // sayNoKeys says why nothing was printed. A directory that is not there is named to programs too: whoever named it may have mistyped it.

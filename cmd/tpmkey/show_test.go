@@ -25,6 +25,8 @@ func TestKeysOfServices(t *testing.T) {
 		"nothing":          {"", nil, nil, ""},
 		"of services":      {"", errors.Join(services), nil, "left out: read the key directory: open " + provider.SystemDir},
 		"a file":           {"", refuse(provider.SystemDir+"/web.pem", os.ErrPermission), nil, "web.pem"},
+		"a key file":       {"", &provider.FileError{Path: provider.SystemDir + "/web.pem", Err: os.ErrPermission}, nil, "web.pem"},
+		"his own key file": {"", &provider.FileError{Path: "/users/me/keys/web.pem", Err: os.ErrPermission}, os.ErrPermission, ""},
 		"and his own":      {"", errors.Join(services, own), own, "left out"},
 		"named":            {provider.SystemDir, services, services, ""},
 		"another reason":   {"", refuse(provider.SystemDir, os.ErrInvalid), os.ErrInvalid, ""},
