@@ -7,12 +7,12 @@ module_sources = $(shell find attest filter internal pkcs11-module provider rm c
 module_build = $(shell sha256sum $(module_sources) | sha256sum | cut -c 1-16)
 
 # Go's tables of pointers are 25,000 relocations: as a bit map they take 9 KB in place of 600, and dlopen takes a sixth less time. Where the loader knows it.
-packed = $(if $(shell grep -l GLIBC_ABI_DT_RELR "$$($${CC:-cc} -print-file-name=libc.so.6)" 2>/dev/null),$(space)-Wl$(comma)-z$(comma)pack-relative-relocs)
 comma := ,
+packed = $(if $(shell grep -l GLIBC_ABI_DT_RELR "$$($${CC:-cc} -print-file-name=libc.so.6)" 2>/dev/null),-Wl$(comma)-z$(comma)pack-relative-relocs)
 
 $(BUILD)/tpmkey-pkcs11.so: packages-build
 	CGO_ENABLED=1 CGO_CFLAGS="$$($(GO) env CGO_CFLAGS) '-DTPMKEY_LIBEXEC=\"$(libexecdir)\"'" $(GO) build -buildmode=c-shared -trimpath -buildvcs=false \
-		-ldflags "-s -w -buildid= -B none -extldflags '-Wl,-T,$(module_dir)/defer.ld -Wl,--defsym=tpmkey_build_number=0x$(module_build) -Wl,--version-script=$(module_dir)/exports.map -Wl,-z,now$(packed) -Wl,--wrap=pthread_create'" \
+		-ldflags "-s -w -buildid= -B none -extldflags '-Wl,-T,$(module_dir)/defer.ld -Wl,--defsym=tpmkey_build_number=0x$(module_build) -Wl,--version-script=$(module_dir)/exports.map -Wl,-z,now $(packed) -Wl,--wrap=pthread_create'" \
 		-o $@ ./pkcs11-module
 	rm -f $(BUILD)/tpmkey-pkcs11.h
 	printf '%s\n' '$(libexecdir)' >$(BUILD)/libexecdir

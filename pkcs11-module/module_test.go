@@ -129,6 +129,19 @@ func TestHostInC(t *testing.T) {
 	}
 }
 
+// No call looks for a function of another library first: it may be made in a handler, or in a child of a fork.
+func TestBoundWhenLoaded(t *testing.T) {
+	file, err := elf.Open(module(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	flags, err := file.DynValue(elf.DT_FLAGS)
+	if err != nil || len(flags) != 1 || elf.DynFlag(flags[0])&elf.DF_BIND_NOW == 0 {
+		t.Errorf("flags %#x, %v", flags, err)
+	}
+}
+
 // The file shows the three functions of the standard and nothing else.
 func TestExports(t *testing.T) {
 	file, err := elf.Open(module(t))
