@@ -26,8 +26,8 @@ GOARCH=$arch CC=$triplet-gcc on products
 VERSION=$(sed -n 's/^const Number = "\(.*\)"$/\1/p' internal/version/version.go)
 MODULE=$("$go" list -m)
 ARCH=$arch
-# The newest version of glibc's symbols that the programs in C and the module ask for.
-GLIBC=$(for file in "$work"/build/tpmkey-{pkcs11.so,probe}; do $triplet-objdump -T "$file"; done | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1 | cut -d _ -f 2)
+# The newest version of glibc that the programs in C and the module ask for. Packed relocations are of 2.36 and have a name instead of a number.
+GLIBC=$(for file in "$work"/build/tpmkey-{pkcs11.so,probe}; do $triplet-objdump -p "$file"; done | sed 's/GLIBC_ABI_DT_RELR/GLIBC_2.36/' | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1 | cut -d _ -f 2)
 # The date of the version is that of all its files.
 date=$(sed -n "s/^## ${VERSION//./\\.} (\([0-9-]*\))$/\1/p" CHANGELOG.md)
 : "${date:?CHANGELOG.md has no entry "## $VERSION (YEAR-MONTH-DAY)"}"
@@ -39,7 +39,7 @@ awk -v version="$VERSION" -v date="$date" -v packager="The tpmkey authors <autho
 { cat packaging/nfpm.yaml && echo "changelog: $work/changelog.yaml"; } >"$work/nfpm.yaml"
 export VERSION MODULE ARCH GLIBC SOURCE_DATE_EPOCH
 
-programs=("$work"/build/tpmkey{,d,-pkcs11.so,-pkcs11-helper})
+programs=("$work"/build/tpmkey{,d,d-metrics,-pkcs11.so,-pkcs11-helper})
 sbom=$folder/tpmkey_${VERSION}_$arch.cdx.json
 scripts/sbom.sh tpmkey "$VERSION" "${programs[@]}" >"$sbom"
 
@@ -62,6 +62,8 @@ stage() {
 	mkdir -p "$doc"
 	cp README.md SECURITY.md docs/*.md docs/*.svg "$sbom" "$doc"
 	mv "$doc/${sbom##*/}" "$doc/sbom.cdx.json"
+	# The pages are beside it there.
+	sed -i 's|](docs/|](|g' "$doc/README.md"
 	gzip -9nc CHANGELOG.md >"$doc/changelog.gz"
 	licences | gzip -9n >"$doc/third-party.gz"
 	find "$STAGE/usr/share/man" -type f -exec gzip -9n {} + 2>/dev/null || [ ! -e "$STAGE/usr/share/man" ]

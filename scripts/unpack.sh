@@ -11,6 +11,7 @@ known() { apt-cache show --no-all-versions "$1" >/dev/null 2>&1; }
 known "$package" || apt-get update -q
 newest=$(apt-cache depends --no-recommends --no-suggests "$package" | sed -n "s/^  Depends: \(${package%-*}-.*\)/\1/p")
 
+rm -rf "$folder.new"
 mkdir -p "$folder.new"
 (cd "$folder.new" && apt-get download -q "${newest:-$package}")
 dpkg-deb -x "$folder.new"/*.deb "$folder.new"
