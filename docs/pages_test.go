@@ -43,7 +43,7 @@ var pages = []page{
 	{file: "ssh.md", needs: []string{"ssh", "ssh-copy-id", "ssh-agent", "ssh-keyscan"}, environment: []string{"SSHD=yes"},
 		after: "grep 'Accepted publickey for you .*RSA' /var/log/sshd.log; grep 'Accepted publickey for you .*ED25519-CERT' /var/log/sshd.log"},
 	{file: "tpm2-pkcs11.md", needs: []string{"tpm2_ptool", "pkcs11-tool", "openssl"}, environment: []string{"FILTER=tss"}, long: true},
-	{file: "tpmkeyd.md", environment: []string{"FROM=installed"}, after: "sudo -u nobody tpmkey device", unrun: 4},
+	{file: "tpmkeyd.md", environment: []string{"FROM=installed"}, after: "sudo -u nobody tpmkey device", unrun: 5},
 	{file: "systemd.md", needs: []string{"systemd-analyze", "systemd-cryptenroll", "/usr/sbin/cryptsetup"}, long: true},
 	{file: "threats.md"},
 	{file: "tpms.md", needs: []string{"gcc"}, after: "(./narrow || true) 2>&1 | grep '/dev/tpms: No such file or directory'", unrun: 1},

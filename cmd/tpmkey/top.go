@@ -95,7 +95,7 @@ func (t *tool) printUsage(u *control.Usage, before map[uint32]control.UserUse, s
 	if since > 0 {
 		fmt.Fprint(t.stdout, toTop)
 	}
-	fmt.Fprintf(t.stdout, "chips: %s\n", strings.Trim(fmt.Sprint(u.Chips), "[]"))
+	fmt.Fprintf(t.stdout, "chips, by number: %s\n", strings.Trim(fmt.Sprint(u.Chips), "[]"))
 	w := tabwriter.NewWriter(t.stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "USER\tCLIENTS\tQUEUE\tCOMMANDS\tTIME\tWAIT\tDENIED")
 	users := slices.Clone(u.Users)
