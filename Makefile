@@ -70,16 +70,17 @@ GOBUILDFLAGS ?= $(GOCOMPILEFLAGS) -ldflags '-s -w -buildid= -B none'
 packages_build := gcc libc6-dev libssl-dev libp11-kit-dev
 packages_demo := $(packages_build) openssh-client openssh-server openssl
 packages_test := $(packages_demo) zsh fish swtpm tpm2-tools tpm2-openssl opensc gnutls-bin p11-kit libnss3-dev netcat-openbsd curl mandoc procps
-packages_check := $(packages_test) jq shellcheck musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless git pkg-config libnss3-tools openvpn strongswan-pki libstrongswan-extra-plugins systemd cryptsetup-bin haproxy strongswan-swanctl strongswan-charon hostapd eapoltest
+packages_check := $(packages_test) shellcheck musl-tools nginx libengine-pkcs11-openssl libtpm2-pkcs11-1 libtpm2-pkcs11-tools openjdk-17-jdk-headless git pkg-config libnss3-tools openvpn strongswan-pki libstrongswan-extra-plugins systemd cryptsetup-bin haproxy strongswan-swanctl strongswan-charon hostapd eapoltest
 packages_vm := $(packages_build) swtpm qemu-system-x86 linux-source-6.1 busybox-static python3.11 openssh-client openssh-server openssl tpm2-tools
+packages_vulnerabilities := $(packages_build) jq
 packages_packages := $(packages_build) gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-packages_check += $(packages_vm) $(packages_packages) lintian rpm mmdebstrap qemu-user-static
+packages_check += $(packages_vm) $(packages_packages) $(packages_vulnerabilities) lintian rpm mmdebstrap qemu-user-static
 packages_bench := $(packages_demo) swtpm opensc libtpm2-pkcs11-1 softhsm2 tpm2-abrmd libtss2-tcti-tabrmd0 libtss2-dev dbus
 
 .PHONY: build build-musl test check vulnerabilities cover vm-test hostile stress crowd bench bench-picture demo install packages clean fmt vet lint fuzz module-path libexecdir-built \
-	packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-packages products programs completions simulator demo-programs
+	packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-vulnerabilities packages-packages products programs completions simulator demo-programs
 
-packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-packages:
+packages-build packages-demo packages-test packages-check packages-bench packages-vm packages-vulnerabilities packages-packages:
 	@scripts/packages.sh $(packages_$(@:packages-%=%))
 
 build: products simulator
@@ -124,7 +125,7 @@ check: packages-check lint build demo-programs packages $(BUILD)/selftests $(BUI
 	scripts/fuzz.sh $(FUZZTIME)
 
 # As make check does.
-vulnerabilities: packages-check
+vulnerabilities: packages-vulnerabilities
 	scripts/vulnerabilities.sh $(GOVULNCHECK) $(VULNDB)
 
 # What programs and the module do in processes of their own is not counted.
